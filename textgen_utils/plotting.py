@@ -1,0 +1,134 @@
+"""Figures with fixed meanings: black is the floor, orange the baseline, blue ours.
+
+The colours are those of Okabe and Ito, which readers with any common colour blindness can tell
+apart; meanings are also carried by line styles and by direct labels.
+
+Source: M. Okabe and K. Ito, "Color Universal Design", 2002.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FLOOR = "#000000"
+BASELINE = "#E69F00"
+OURS = "#0072B2"
+CYCLE = (OURS, "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#7F7F7F")
+"""For several models of ours in one figure; it begins with `OURS` and avoids the other two."""
+
+
+def learning_curve(
+    curves: Mapping[str, Any],
+    *,
+    floor: float | None = None,
+    baselines: Mapping[str, float] | None = None,
+    unit: str = "nats per character",
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot validation loss against training steps, with the lines it should be read against.
+
+    Args:
+        curves: name to curve; a curve has `steps` and `valid` (and `train`, drawn thin and
+            dotted where it is not empty), such as `training.Curve`. Losses in nats per token.
+        floor: the entropy that no model can go below, in the same unit.
+        baselines: name to loss, drawn as horizontal lines.
+        unit: the unit of the losses, for the axis label.
+        ax: where to draw; a new figure if None.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: if there is no curve.
+    """
+    if not curves:
+        raise ValueError("learning_curve needs at least one curve, got none")
+    ax = _axes(ax)
+    for i, (name, curve) in enumerate(curves.items()):
+        colour = CYCLE[i % len(CYCLE)]
+        ax.plot(curve.steps, curve.valid, color=colour, marker="o", markersize=3, label=name)
+        if len(getattr(curve, "train", ())) == len(curve.steps):
+            ax.plot(curve.steps, curve.train, color=colour, linestyle=":", linewidth=1)
+    for name, value in (baselines or {}).items():
+        reference_line(ax, value, name, color=BASELINE)
+    if floor is not None:
+        reference_line(ax, floor, "floor", color=FLOOR)
+    ax.set_xlabel("training steps")
+    ax.set_ylabel(unit)
+    ax.legend(loc="upper right")
+    return ax
+
+
+def reference_line(ax: Axes, value: float, label: str, *, color: str = FLOOR) -> None:
+    """Draw a horizontal line at `value`, labelled on the line itself.
+
+    The floor is dashed, anything else dash-dotted, so that the meaning survives without colour.
+    """
+    if not np.isfinite(value):
+        raise ValueError(f"the reference line {label!r} must be at a finite value, got {value!r}")
+    style = "--" if color == FLOOR else "-."
+    ax.axhline(value, color=color, linestyle=style, linewidth=1.4)
+    ax.annotate(
+        f"{label} {value:.3f}",
+        xy=(0.0, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 3),
+        textcoords="offset points",
+        color="black",
+        fontsize=10,
+    )
+
+
+def bars(
+    values: Mapping[str, float],
+    *,
+    label: str,
+    colors: Mapping[str, str] | None = None,
+    floor: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one horizontal bar a name, each labelled with its value.
+
+    Args:
+        values: name to value, drawn from top to bottom.
+        label: what the values are, with their unit.
+        colors: name to colour; `OURS` where a name is missing.
+        floor: a vertical dashed line that no bar can be shorter than.
+        ax: where to draw; a new figure if None.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: if there is no value, or `colors` names a bar that is not there.
+    """
+    if not values:
+        raise ValueError("bars needs at least one value, got none")
+    colors = dict(colors or {})
+    if unknown := sorted(set(colors) - set(values)):
+        raise ValueError(f"colors names {unknown}, which are not among {list(values)}")
+    ax = _axes(ax)
+    names = list(values)
+    drawn = ax.barh(names, list(values.values()), color=[colors.get(n, OURS) for n in names])
+    ax.bar_label(drawn, fmt="%.3f", padding=3, fontsize=10)
+    ax.margins(x=0.15)
+    ax.invert_yaxis()
+    ax.grid(visible=False, axis="y")
+    ax.set_xlabel(label)
+    if floor is not None:
+        ax.axvline(floor, color=FLOOR, linestyle="--", linewidth=1.4)
+    return ax
+
+
+def _axes(ax: Axes | None) -> Axes:
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots()[1]
