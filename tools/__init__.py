@@ -1,0 +1,1 @@
+"""How the book is executed, rendered and checked: the commands behind the Makefile."""
