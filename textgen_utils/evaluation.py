@@ -1,0 +1,270 @@
+"""How far is a model from the text, in nats: one convention for all models.
+
+Every token of the text is scored once. A token is scored with at least `context` tokens on its
+left where the text has them, and with all of the left text where it has fewer. Long texts are cut
+into windows of context + stride tokens; only the last `stride` of each are kept, so the boundary
+that `score` puts before a window touches nothing but its warm-up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from textgen_utils.information import perplexity, to_bits
+from textgen_utils.models.base import LanguageModel
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of `evaluate`.
+
+    Attributes:
+        nats_per_token: mean of -log p, nats.
+        bits_per_character: total of -log2 p over the number of characters, bits.
+        perplexity: exp(nats_per_token).
+        tokens: the number of tokens scored.
+        characters: the number of characters they spell.
+        context: the least number of tokens to the left that a token was given where the text has
+            them; None: all of the left text, always.
+    """
+
+    nats_per_token: float
+    bits_per_character: float
+    perplexity: float
+    tokens: int
+    characters: int
+    context: int | None
+
+    def __str__(self) -> str:
+        context = "all the left text" if self.context is None else f"at least {self.context} tokens"
+        return (
+            f"{self.nats_per_token:.4f} nats/token, {self.bits_per_character:.4f} bits/character, "
+            f"perplexity {self.perplexity:.2f} ({self.tokens:,} tokens, context: {context})"
+        )
+
+
+def evaluate(
+    model: LanguageModel,
+    ids: ArrayLike,
+    *,
+    context: int | None = None,
+    characters: int | None = None,
+    batch_size: int = 64,
+) -> Report:
+    """Score every token of a text once and report the average.
+
+    Args:
+        model: any language model.
+        ids: the text, ints, shape (time,).
+        context: see `token_log_probs`.
+        characters: number of characters of the text; None: each token is one character.
+        batch_size: number of windows scored at a time.
+
+    Raises:
+        ValueError: as `token_log_probs`; or `characters` is not positive.
+    """
+    if characters is not None and characters < 1:
+        raise ValueError(f"characters must be at least 1; got {characters}")
+    log_probs = token_log_probs(model, ids, context=context, batch_size=batch_size)
+    nats = -float(log_probs.sum())
+    tokens = len(log_probs)
+    characters = tokens if characters is None else characters
+    return Report(
+        nats_per_token=nats / tokens,
+        bits_per_character=float(to_bits(nats)) / characters,
+        perplexity=float(perplexity(nats / tokens)),
+        tokens=tokens,
+        characters=characters,
+        context=_context(model, context),
+    )
+
+
+def token_log_probs(
+    model: LanguageModel, ids: ArrayLike, *, context: int | None = None, batch_size: int = 64
+) -> np.ndarray:
+    """log p of every token of a text.
+
+    Args:
+        model: any language model.
+        ids: the text, ints, shape (time,), at least one. A text no longer than one window is
+            scored as it is, each token with all that is to its left.
+        context: the least left context, in tokens. None: the whole text as one sequence, or half
+            of `model.max_context` where the model has a limit.
+        batch_size: number of windows scored at a time. All calls of `score` for one text have
+            the same shape, (batch_size, context + stride) or smaller.
+
+    Returns:
+        float64, nats, shape (time,).
+
+    Raises:
+        ValueError: an empty text, ids out of range, a context that leaves no room for a token
+            within `model.max_context`, or a model that returns the wrong shape or NaN.
+    """
+    ids = _text(model, ids)
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1; got {batch_size}")
+    context = _context(model, context)
+    if context is None:
+        return _score(model, ids[None])[0]
+    stride = _stride(len(ids), context, model.max_context, batch_size)
+    window = context + stride
+    if len(ids) <= window:
+        return _score(model, ids[None])[0]
+    rows = _windows(ids, window, stride, model.boundary)
+    log_probs = _score_in_batches(model, rows, batch_size)
+    return np.concatenate([log_probs[0], log_probs[1:, context:].ravel()])[: len(ids)]
+
+
+@dataclass(frozen=True)
+class WindowLoss:
+    """The result of `random_window_loss`: a mean over random windows, not over the text.
+
+    Attributes:
+        nats_per_token: mean over all positions of all windows, nats.
+        standard_error: of that mean, from the spread between windows, nats.
+        windows: how many windows.
+        window: predictions a window; the t-th sees t tokens.
+        convention: what was computed, in words.
+    """
+
+    nats_per_token: float
+    standard_error: float
+    windows: int
+    window: int
+    convention: str = "random windows, mean over all positions, 1 to `window` tokens of context"
+
+
+def random_window_loss(
+    model: LanguageModel,
+    ids: ArrayLike,
+    window: int,
+    n: int,
+    seed: int,
+    *,
+    batch_size: int = 64,
+) -> WindowLoss:
+    """The convention of nanoGPT's training log: most predictions see less than a full window.
+
+    Windows start at random places of the text. The t-th prediction of a window is read off
+    `step` after exactly the t tokens of the text before it; no boundary is put in front.
+
+    Args:
+        model: any language model.
+        ids: the text, ints, shape (time,), longer than `window`.
+        window: predictions a window, at most `model.max_context`.
+        n: number of windows, at least 1.
+        seed: chooses the windows.
+        batch_size: windows a call of `step`; the last batch is filled up, so shapes are constant.
+
+    Raises:
+        ValueError: an argument out of range, or a text too short for one window.
+
+    Source: nanoGPT, `train.py`, `estimate_loss`.
+    """
+    ids = _text(model, ids)
+    if n < 1 or batch_size < 1:
+        raise ValueError(f"n and batch_size must be at least 1; got {n} and {batch_size}")
+    if not 1 <= window < len(ids):
+        raise ValueError(f"window must lie in [1, {len(ids) - 1}] for this text; got {window}")
+    if model.max_context is not None and window > model.max_context:
+        raise ValueError(f"window must be at most max_context = {model.max_context}; got {window}")
+    start = np.random.default_rng(seed).integers(len(ids) - window, size=n)
+    rows = ids[start[:, None] + np.arange(window + 1)]
+    batch_size = min(batch_size, n)
+    loss = [
+        _loss_by_steps(model, _filled(rows[i : i + batch_size], batch_size))
+        for i in range(0, n, batch_size)
+    ]
+    loss = np.concatenate(loss)[:n]
+    error = float(loss.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+    return WindowLoss(float(loss.mean()), error, n, window)
+
+
+def _loss_by_steps(model: LanguageModel, rows: np.ndarray) -> np.ndarray:
+    """Mean -log p of columns 1, 2, ... given those before: (batch, window + 1) to (batch,)."""
+    state = model.initial_state(len(rows))
+    loss = np.zeros(len(rows))
+    for t in range(rows.shape[1] - 1):
+        log_probs, state = model.step(rows[:, t], state)
+        loss -= _numpy(log_probs)[np.arange(len(rows)), rows[:, t + 1]]
+    return loss / (rows.shape[1] - 1)
+
+
+def _context(model: LanguageModel, context: int | None) -> int | None:
+    limit = model.max_context
+    if context is None:
+        return None if limit is None else limit // 2
+    if context < 0:
+        raise ValueError(f"context must be at least 0; got {context}")
+    if limit is not None and context >= limit:
+        raise ValueError(
+            f"context must be below max_context = {limit}, to leave room for a token; got {context}"
+        )
+    return context
+
+
+def _stride(tokens: int, context: int, limit: int | None, batch_size: int) -> int:
+    """All that fits where the model has a limit; else the shares of `batch_size` streams.
+
+    Very long texts take several calls, so that a window is at most five contexts (and no fewer
+    than 1,280 tokens) long and memory does not grow with the text.
+    """
+    if limit is not None:
+        return limit - context
+    calls = -(-tokens // (batch_size * max(4 * context, 1280 - context)))
+    return -(-tokens // (batch_size * calls))
+
+
+def _windows(ids: np.ndarray, window: int, stride: int, padding: int) -> np.ndarray:
+    """Windows `stride` apart that cover the text, shape (windows, window); the last is padded."""
+    windows = 1 + -(-(len(ids) - window) // stride)
+    padded = np.full(window + (windows - 1) * stride, padding, dtype=ids.dtype)
+    padded[: len(ids)] = ids
+    return np.lib.stride_tricks.sliding_window_view(padded, window)[::stride]
+
+
+def _score_in_batches(model: LanguageModel, rows: np.ndarray, batch_size: int) -> np.ndarray:
+    batch_size = min(batch_size, len(rows))
+    parts = [
+        _score(model, _filled(rows[i : i + batch_size], batch_size))
+        for i in range(0, len(rows), batch_size)
+    ]
+    return np.concatenate(parts)[: len(rows)]
+
+
+def _filled(rows: np.ndarray, batch_size: int) -> np.ndarray:
+    """Repeat the first row until there are `batch_size`: a new shape would compile anew."""
+    return np.concatenate([rows, np.repeat(rows[:1], batch_size - len(rows), axis=0)])
+
+
+def _score(model: LanguageModel, rows: np.ndarray) -> np.ndarray:
+    log_probs = _numpy(model.score(rows))
+    if log_probs.shape != rows.shape:
+        raise ValueError(f"score must return shape {rows.shape}; it returned {log_probs.shape}")
+    if np.isnan(log_probs).any():
+        raise ValueError("the model returned NaN for a log-probability")
+    return log_probs
+
+
+def _numpy(tensor: Any) -> np.ndarray:
+    """Float64 on the host, from a NumPy array or a tensor of whatever backend."""
+    if not isinstance(tensor, np.ndarray):
+        from keras import ops
+
+        tensor = ops.convert_to_numpy(tensor)
+    return tensor.astype(np.float64)
+
+
+def _text(model: LanguageModel, ids: ArrayLike) -> np.ndarray:
+    ids = np.asarray(ids)
+    if ids.ndim != 1 or ids.size == 0:
+        raise ValueError(f"ids must be one text of at least one token; got shape {ids.shape}")
+    if not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(f"ids must be integers; got {ids.dtype}")
+    if not 0 <= ids.min() <= ids.max() < model.vocab_size:
+        raise ValueError(f"ids must lie in [0, {model.vocab_size}); got {ids.min()} to {ids.max()}")
+    return ids.astype(np.int32)

@@ -1,0 +1,1 @@
+"""Language models: one file each, one interface (`base.LanguageModel`) for all."""

@@ -1,0 +1,53 @@
+"""The one abstraction of the book: from a prefix to a distribution over the next token."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class LanguageModel(Protocol):
+    """What evaluation, decoding and compression ask of a model, and all that they ask.
+
+    Count models return NumPy arrays. Keras models may return tensors of their backend; callers
+    convert them. The boundary token ("\\n") both starts and ends a text: the first token of a
+    text is predicted from the boundary.
+
+    Attributes:
+        vocab_size: the number of tokens.
+        boundary: the id that is read before the first token of a text.
+        max_context: the longest time axis that `score` and the most tokens in a row that `step`
+            accept; None where there is no limit.
+    """
+
+    vocab_size: int
+    boundary: int
+    max_context: int | None
+
+    def initial_state(self, batch_size: int) -> Any:
+        """The state before anything was read, for `batch_size` texts. Opaque to the caller."""
+        ...
+
+    def step(self, tokens: Any, state: Any) -> tuple[Any, Any]:
+        """Read one token of each text and predict the next one.
+
+        Args:
+            tokens: ints, shape (batch,): the tokens just read; the boundary on the first call.
+            state: what `initial_state` or the last `step` returned.
+
+        Returns:
+            log_probs: floats, shape (batch, vocab_size), nats: log p(next token | all read).
+            state: the new state. The old one stays valid, so that a search may go back to it.
+        """
+        ...
+
+    def score(self, ids: Any) -> Any:
+        """Log-probability of every token given those on its left, in one call.
+
+        Args:
+            ids: ints, shape (batch, time).
+
+        Returns:
+            floats, shape (batch, time), nats: log p(ids[:, t] | boundary, ids[:, :t]).
+        """
+        ...
