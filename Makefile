@@ -25,15 +25,15 @@ THREADS = OMP_NUM_THREADS=$(1) TF_NUM_INTRAOP_THREADS=$(1) TF_NUM_INTEROP_THREAD
 unexport MPLBACKEND
 export PYTHONHASHSEED = 0
 export JUPYTER_PREFER_ENV_PATH = 1
-export IPYTHONDIR = $(CURDIR)/_build/ipython
-export MPLCONFIGDIR = $(CURDIR)/_build/matplotlib
+export IPYTHONDIR = $(abspath $(VENV))/ipython
+export MPLCONFIGDIR = $(abspath $(VENV))/matplotlib
 export TF_CPP_MIN_LOG_LEVEL = 3
 export PYDEVD_DISABLE_FILE_VALIDATION = 1
 
 PYTEST = $(BIN)/python -m pytest
 
 define timed
-@printf '\n== %s\n' '$(1)'; start=$$SECONDS; $(2); printf -- '-- %s: %s s\n' '$(1)' $$((SECONDS - start))
+@printf '\n== %s\n' '$(1)'; start=$$SECONDS; $(2) && printf -- '-- %s: %s s\n' '$(1)' $$((SECONDS - start))
 endef
 
 .PHONY: help book execute serve test lint test-package test-jax test-notebooks test-site lock clean

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -80,7 +81,8 @@ def execute(path: Path, threads: int, tick: Callable[[], object] = lambda: None)
     )
     start, error = time.perf_counter(), ""
     try:
-        client.execute(env=kernel_environment(threads))
+        # what libraries write past Python's own stderr is the same noise for every kernel
+        client.execute(env=kernel_environment(threads), stderr=subprocess.DEVNULL)
     except (CellExecutionError, TimeoutError, RuntimeError) as problem:
         where = f"cell '{begun[-1]}'" if begun else "the kernel's start"
         error = f"{short(path)}: {where} failed\n{problem}"
@@ -101,15 +103,16 @@ def execute_all(paths: Iterable[Path], save: Callable[[Done], str]) -> list[str]
     threads = max(1, cores() // at_once)
     total = sum(len(notebooks.code_cells(notebooks.read(path))) for path in paths)
     errors = []
-    with tqdm(total=total, unit=" cells", desc="executing") as bar:
-        with ThreadPoolExecutor(at_once) as pool:
-            jobs = [pool.submit(execute, path, threads, bar.update) for path in paths]
-            for job in as_completed(jobs):
-                done = job.result()
-                error = done.error or save(done)
-                mark = "FAILED" if error else "ok"
-                bar.write(f"{done.seconds:7.1f} s  {mark:6}  {short(done.path)}", file=sys.stderr)
-                errors += [error] if error else []
+    bar = tqdm(total=total, unit=" cells", desc="executing", disable=None)  # only on a terminal
+    with bar, ThreadPoolExecutor(at_once) as pool:
+        jobs = [pool.submit(execute, path, threads, bar.update) for path in paths]
+        for count, job in enumerate(as_completed(jobs), start=1):
+            done = job.result()
+            error = done.error or save(done)
+            mark = "FAILED" if error else "ok"
+            line = f"{count:3}/{len(paths)} {done.seconds:7.1f} s  {mark:6}  {short(done.path)}"
+            tqdm.write(line, file=sys.stderr)
+            errors += [error] if error else []
     return errors
 
 

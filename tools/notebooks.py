@@ -8,6 +8,7 @@ import io
 import json
 import os
 import platform
+import re
 from pathlib import Path
 
 import nbformat
@@ -124,11 +125,19 @@ def _joined_streams(outputs: list) -> list:
 
 
 def _clean_output(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    if "traceback" in output:
+        output.traceback = [without_machine(line) for line in output.traceback]
     data = output.get("data", {})
     data.pop("application/vnd.jupyter.widget-view+json", None)
     if "image/png" in data:
         data["image/png"] = shrink_png(data["image/png"])
     return output
+
+
+def without_machine(line: str) -> str:
+    """A line of a traceback without the folders of the machine that made it."""
+    line = line.replace(f"{ROOT}{os.sep}", "")
+    return re.sub(r"[^\s'\"<>\x1b]*/(site-packages|lib/python3\.\d+)/", r"\1/", line)
 
 
 def shrink_png(encoded: str) -> str:

@@ -12,6 +12,7 @@ import os
 import pkgutil
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
@@ -20,7 +21,7 @@ from tools import execute, notebooks
 
 ROOT = notebooks.ROOT
 NOT_PAGES = {".ipynb_checkpoints", "__pycache__"}
-API_MARK = "<!-- the modules -->"
+API = "reference/api"  # the page, and the folder of its modules' pages
 # Of MathJax only what a page with TeX can ask for, its accessibility menu included.
 MATHJAX = ("tex-chtml.js", "output/chtml", "input/tex", "a11y", "sre", "ui")
 
@@ -58,10 +59,21 @@ def public_modules(package: str = "textgen_utils") -> list[str]:
     return names
 
 
-def api_sections() -> str:
-    """One section for each public module, filled by autodoc from its docstrings."""
-    section = "## `{0}`\n\n```{{eval-rst}}\n.. automodule:: {0}\n   :members:\n```\n"
-    return "\n".join(section.format(name) for name in public_modules())
+def api_pages(package: str = "textgen_utils") -> dict[str, bytes]:
+    """A page for each public module, filled by autodoc from its docstrings; by path."""
+    page = "# `{0}`\n\n```{{eval-rst}}\n.. automodule:: {0}\n   :members:\n```\n"
+    return {f"{API}/{name}.md": page.format(name).encode() for name in public_modules(package)}
+
+
+def site_toc(toc: dict, api: Iterable[str]) -> dict:
+    """The table of contents that is built: the pages of the modules below the package's page."""
+    sections = [{"file": path.removesuffix(".md")} for path in api]
+    for part in toc["parts"]:
+        part["chapters"] = [
+            {**chapter, "sections": sections} if chapter["file"] == API else chapter
+            for chapter in part["chapters"]
+        ]
+    return toc
 
 
 def page(path: Path, committed: bool) -> bytes:
@@ -71,26 +83,30 @@ def page(path: Path, committed: bool) -> bytes:
         if not committed:
             notebook = notebooks.merge(notebook, notebooks.read(execute.cached(path, ".ipynb")))
         return notebooks.dumps(notebook).encode()
-    content = path.read_bytes()
-    if path.suffix == ".md" and API_MARK.encode() in content:
-        return content.replace(API_MARK.encode(), api_sections().encode())
-    return content
+    return path.read_bytes()
+
+
+def as_yaml(path: Path) -> dict:
+    """Read a YAML file of the repository."""
+    return yaml.safe_load(path.read_text("utf-8"))
 
 
 def stage(source: Path, committed: bool) -> None:
     """Lay out the book in `source`; files that do not change keep their time stamps."""
-    kept = {source / "_config.yml", source / "_toc.yml"}
-    config = site_config(yaml.safe_load((ROOT / "_config.yml").read_text("utf-8")))
-    text = yaml.safe_dump(config, allow_unicode=True, sort_keys=True)
-    notebooks.write_if_changed(source / "_config.yml", text.encode())
-    notebooks.write_if_changed(source / "_toc.yml", (ROOT / "_toc.yml").read_bytes())
+    files = api_pages()
+    settings = {
+        "_config.yml": site_config(as_yaml(ROOT / "_config.yml")),
+        "_toc.yml": site_toc(as_yaml(ROOT / "_toc.yml"), files),
+    }
+    for name, content in settings.items():
+        files[name] = yaml.safe_dump(content, allow_unicode=True, sort_keys=False).encode()
     for path in sorted(notebooks.BOOK.rglob("*")):
         if path.is_file() and not NOT_PAGES & set(path.parts):
-            target = source / path.relative_to(notebooks.BOOK)
-            notebooks.write_if_changed(target, page(path, committed))
-            kept.add(target)
+            files[path.relative_to(notebooks.BOOK).as_posix()] = page(path, committed)
+    for name, content in files.items():
+        notebooks.write_if_changed(source / name, content)
     for path in source.rglob("*"):
-        if path.is_file() and path not in kept:
+        if path.is_file() and path.relative_to(source).as_posix() not in files:
             path.unlink()
 
 
