@@ -9,13 +9,12 @@ that `score` puts before a window touches nothing but its warm-up.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from textgen_utils.information import perplexity, to_bits
-from textgen_utils.models.base import LanguageModel
+from textgen_utils.models.base import LanguageModel, check_ids, to_numpy
 
 
 @dataclass(frozen=True)
@@ -190,7 +189,7 @@ def _loss_by_steps(model: LanguageModel, rows: np.ndarray) -> np.ndarray:
     loss = np.zeros(len(rows))
     for t in range(rows.shape[1] - 1):
         log_probs, state = model.step(rows[:, t], state)
-        loss -= _numpy(log_probs)[np.arange(len(rows)), rows[:, t + 1]]
+        loss -= to_numpy(log_probs)[np.arange(len(rows)), rows[:, t + 1]]
     return loss / (rows.shape[1] - 1)
 
 
@@ -242,7 +241,7 @@ def _filled(rows: np.ndarray, batch_size: int) -> np.ndarray:
 
 
 def _score(model: LanguageModel, rows: np.ndarray) -> np.ndarray:
-    log_probs = _numpy(model.score(rows))
+    log_probs = to_numpy(model.score(rows))
     if log_probs.shape != rows.shape:
         raise ValueError(f"score must return shape {rows.shape}; it returned {log_probs.shape}")
     if np.isnan(log_probs).any():
@@ -250,21 +249,8 @@ def _score(model: LanguageModel, rows: np.ndarray) -> np.ndarray:
     return log_probs
 
 
-def _numpy(tensor: Any) -> np.ndarray:
-    """Float64 on the host, from a NumPy array or a tensor of whatever backend."""
-    if not isinstance(tensor, np.ndarray):
-        from keras import ops
-
-        tensor = ops.convert_to_numpy(tensor)
-    return tensor.astype(np.float64)
-
-
 def _text(model: LanguageModel, ids: ArrayLike) -> np.ndarray:
-    ids = np.asarray(ids)
-    if ids.ndim != 1 or ids.size == 0:
-        raise ValueError(f"ids must be one text of at least one token; got shape {ids.shape}")
-    if not np.issubdtype(ids.dtype, np.integer):
-        raise ValueError(f"ids must be integers; got {ids.dtype}")
-    if not 0 <= ids.min() <= ids.max() < model.vocab_size:
-        raise ValueError(f"ids must lie in [0, {model.vocab_size}); got {ids.min()} to {ids.max()}")
-    return ids.astype(np.int32)
+    ids = check_ids(ids, model.vocab_size, ndim=1)
+    if ids.size == 0:
+        raise ValueError("ids must be a text of at least one token; got length 0")
+    return ids

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 
 @runtime_checkable
 class LanguageModel(Protocol):
@@ -51,3 +54,33 @@ class LanguageModel(Protocol):
             floats, shape (batch, time), nats: log p(ids[:, t] | boundary, ids[:, :t]).
         """
         ...
+
+
+def to_numpy(tensor: Any) -> np.ndarray:
+    """Float64 on the host, from a NumPy array or a tensor of whatever backend; same shape."""
+    if not isinstance(tensor, np.ndarray):
+        from keras import ops
+
+        tensor = ops.convert_to_numpy(tensor)
+    return tensor.astype(np.float64)
+
+
+def check_ids(ids: ArrayLike, vocab_size: int, ndim: int) -> np.ndarray:
+    """The ids as an int32 array, if they are ids.
+
+    Args:
+        ids: what should be ints in [0, vocab_size) with `ndim` axes; may be empty.
+        vocab_size: the number of tokens.
+        ndim: 1 for a text, 2 for a batch of texts.
+
+    Raises:
+        ValueError: another number of axes, another type, or an id out of range.
+    """
+    ids = np.asarray(ids)
+    if ids.ndim != ndim:
+        raise ValueError(f"ids must have {ndim} axes; got shape {ids.shape}")
+    if ids.size and not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(f"ids must be integers; got {ids.dtype}")
+    if ids.size and not 0 <= ids.min() <= ids.max() < vocab_size:
+        raise ValueError(f"ids must lie in [0, {vocab_size}); got {ids.min()} to {ids.max()}")
+    return ids.astype(np.int32)

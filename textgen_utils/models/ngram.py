@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from textgen_utils.models import smoothing as smooth
 from textgen_utils.models.archive import read_arrays, write_arrays
+from textgen_utils.models.base import check_ids
 from textgen_utils.models.grams import ABSENT, Grams, Order, number
 
 SMOOTHINGS = ("kneser-ney", "additive", "maximum-likelihood")
@@ -145,7 +146,7 @@ class NGram:
         """
         state = self._read(self._checked(tokens, ndim=1), state)
         p = np.full((len(state), self.vocab_size), 1 / self.vocab_size)
-        for order, history in zip(self._orders, self._histories(state), strict=True):
+        for order, history in zip(self._fitted(), self._histories(state), strict=True):
             below = self._below(p, history[:, None])
             p = order.shares(history) + order.gamma[history][:, None] * below
         return _log(p), state
@@ -272,16 +273,7 @@ class NGram:
         return self._orders
 
     def _checked(self, ids: ArrayLike, ndim: int) -> np.ndarray:
-        ids = np.asarray(ids)
-        if ids.ndim != ndim:
-            raise ValueError(f"ids must have {ndim} axes; got shape {ids.shape}")
-        if ids.size and not np.issubdtype(ids.dtype, np.integer):
-            raise ValueError(f"ids must be integers; got {ids.dtype}")
-        if ids.size and not 0 <= ids.min() <= ids.max() < self.vocab_size:
-            raise ValueError(
-                f"ids must lie in [0, {self.vocab_size}); got {ids.min()} to {ids.max()}"
-            )
-        return ids.astype(np.int64)
+        return check_ids(ids, self.vocab_size, ndim).astype(np.int64)
 
 
 def _log(p: np.ndarray) -> np.ndarray:

@@ -1,0 +1,84 @@
+"""Compiled calls for Keras models outside of `fit`: scoring and decoding.
+
+A method of a Keras model that is called by hand runs operation by operation. Here it becomes the
+`call` of a small model around the owner, whose `predict_on_batch` is compiled once for a shape on
+every backend and always sees the owner's current weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import ArrayLike
+
+from textgen_utils.losses import log_likelihood
+
+
+class Compiled:
+    """A function of tensors, compiled; a plain object, so that its owner does not save it.
+
+    Args:
+        owner: the layer or model whose weights the function uses.
+        function: takes tensors, batch axis first, and returns a tensor or a list of tensors.
+    """
+
+    def __init__(self, owner: keras.layers.Layer, function: Callable[..., Any]) -> None:
+        self._model = FunctionModel(owner, function)
+
+    def __call__(self, *inputs: np.ndarray) -> Any:
+        """Call the function with NumPy arrays and return NumPy arrays."""
+        return self._model.predict_on_batch(inputs)
+
+
+class FunctionModel(keras.Model):
+    """A model whose call is a given function of its inputs."""
+
+    def __init__(self, owner: keras.layers.Layer, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.owner = owner
+        self.function = function
+
+    def build(self, input_shape: Any) -> None:
+        """Create nothing: the owner has its weights already."""
+        self.built = True
+
+    def call(self, inputs: tuple[Any, ...]) -> Any:
+        """Return the function's result."""
+        return self.function(*inputs)
+
+
+class Scorer:
+    """log p of every token of a batch of texts, from a model that maps ids to logits.
+
+    Args:
+        model: `model(ids)` gives logits, (batch, time) to (batch, time, vocab), where position t
+            sees ids up to and including t.
+        boundary: the id read before the first token.
+    """
+
+    def __init__(self, model: keras.Model, boundary: int) -> None:
+        def score(read: Any, targets: Any) -> Any:
+            return log_likelihood(targets, ops.cast(model(read, training=False), "float32"))
+
+        self._boundary = boundary
+        self._compiled = Compiled(model, score)
+
+    def __call__(self, ids: ArrayLike) -> np.ndarray:
+        """Return log p(ids[:, t] | boundary, ids[:, :t]), float32, shape (batch, time), nats."""
+        ids = np.asarray(ids, np.int32)
+        return self._compiled(shift_right(ids, self._boundary), ids)
+
+
+def shift_right(ids: np.ndarray, boundary: int) -> np.ndarray:
+    """Return what is read when `ids` is predicted: the boundary, then all but the last id.
+
+    Args:
+        ids: ints, shape (batch, time).
+        boundary: the id that is read first.
+    """
+    front = np.full((len(ids), 1), boundary, ids.dtype)
+    return np.concatenate([front, ids[:, :-1]], axis=1)

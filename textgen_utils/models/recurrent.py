@@ -1,0 +1,166 @@
+"""A language model with a long short-term memory (LSTM)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+from numpy.typing import ArrayLike
+
+from textgen_utils.models.compiled import Compiled, Scorer
+
+State = list[np.ndarray]
+
+
+@keras.saving.register_keras_serializable(package="textgen_utils")
+class LSTMLanguageModel(keras.Model):
+    """Embedding, LSTM layers, logits: p(next token) from all tokens before it.
+
+    `model(ids)` gives logits for training; `initial_state`, `step` and `score` make it a
+    language model in the sense of `models.base`, with the weights that it has at the time.
+
+    On a GPU Keras runs the layers with cuDNN. On a CPU its plain loop is used: see `unroll`.
+
+    Args:
+        vocab_size: the number of tokens.
+        width: units of each LSTM layer.
+        depth: the number of LSTM layers.
+        embedding_width: size of a token's vector; None: `width` if `tied`, else at most 64.
+        dropout: share of activations dropped before each LSTM layer and before the logits.
+        tied: use the embedding's vectors as the weights of the logits, too.
+        boundary: the id that is read before the first token of a text.
+
+    Raises:
+        ValueError: if a size is below 1, the dropout not in [0, 1), the boundary not a token, or
+            the embedding of a tied model not as wide as its layers.
+
+    Source: S. Hochreiter and J. Schmidhuber, "Long short-term memory", 1997.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        width: int = 128,
+        depth: int = 1,
+        embedding_width: int | None = None,
+        dropout: float = 0.0,
+        tied: bool = False,
+        boundary: int,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        if embedding_width is None:
+            embedding_width = width if tied else min(width, 64)
+        _check(vocab_size, width, depth, embedding_width, dropout, tied, boundary)
+        self.vocab_size = vocab_size
+        self.width = width
+        self.depth = depth
+        self.embedding_width = embedding_width
+        self.dropout = dropout
+        self.tied = tied
+        self.boundary = boundary
+        self.max_context = None
+        self.embedding = layers.Embedding(vocab_size, embedding_width)
+        self.recurrent = [layers.LSTM(width, return_sequences=True) for _ in range(depth)]
+        self.drop = layers.Dropout(dropout)
+        self.head = TiedHead(self.embedding) if tied else layers.Dense(vocab_size)
+        self._compiled: dict[str, Any] = {}
+        self.build((None, None))
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights. `input_shape`: (batch, time), of which nothing is used."""
+        if self.built:
+            return
+        self.embedding.build((None, None))
+        size = self.embedding_width
+        for layer in self.recurrent:
+            layer.build((None, None, size))
+            size = self.width
+        self.head.build((None, None, self.width))
+        self.built = True
+
+    def call(self, ids: Any, training: bool = False) -> Any:
+        """Return logits, (batch, time) ints to (batch, time, vocab_size) floats."""
+        x = self.embedding(ids)
+        for layer in self.recurrent:
+            x = layer(self.drop(x, training=training), training=training)
+        return self.head(self.drop(x, training=training))
+
+    def initial_state(self, batch_size: int) -> State:
+        """Return zeros: hidden and cell state of each layer, each (batch_size, width)."""
+        return [np.zeros((batch_size, self.width), np.float32) for _ in range(2 * self.depth)]
+
+    def step(self, tokens: ArrayLike, state: State) -> tuple[np.ndarray, State]:
+        """Read one token of each text: see `models.base.LanguageModel`. NumPy in and out."""
+        if "step" not in self._compiled:
+            self._compiled["step"] = Compiled(self, self._step)
+        log_probs, *state = self._compiled["step"](np.asarray(tokens, np.int32), *state)
+        return log_probs, state
+
+    def score(self, ids: ArrayLike) -> np.ndarray:
+        """Return log p of every token: see `models.base.LanguageModel`."""
+        if "score" not in self._compiled:
+            self._compiled["score"] = Scorer(self, self.boundary)
+        return self._compiled["score"](ids)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        names = ("vocab_size", "width", "depth", "embedding_width", "dropout", "tied", "boundary")
+        return {name: getattr(self, name) for name in (*names, "name")}
+
+    def _step(self, tokens: Any, *state: Any) -> list[Any]:
+        x, new_state = self.embedding(tokens), []
+        for layer, hidden, cell in zip(self.recurrent, state[::2], state[1::2], strict=True):
+            x, pair = layer.cell(x, [hidden, cell])
+            new_state += pair
+        return [ops.log_softmax(ops.cast(self.head(x), "float32")), *new_state]
+
+
+@keras.saving.register_keras_serializable(package="textgen_utils")
+class TiedHead(layers.Layer):
+    """Logits from the embedding's own vectors: (..., width) to (..., vocab)."""
+
+    def __init__(self, embedding: layers.Embedding) -> None:
+        super().__init__()
+        self._shared = (embedding,)
+        self.vocab_size = embedding.input_dim
+
+    def build(self, input_shape: Any) -> None:
+        """Create the bias, the only weights of its own."""
+        self.bias = self.add_weight(shape=(self.vocab_size,), initializer="zeros", name="bias")
+        self.built = True
+
+    def call(self, x: Any) -> Any:
+        """Return logits."""
+        return ops.matmul(x, ops.transpose(self._shared[0].embeddings)) + self.bias
+
+
+def _check(
+    vocab_size: int,
+    width: int,
+    depth: int,
+    embedding_width: int,
+    dropout: float,
+    tied: bool,
+    boundary: int,
+) -> None:
+    sizes = {
+        "vocab_size": vocab_size,
+        "width": width,
+        "depth": depth,
+        "embedding_width": embedding_width,
+    }
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
+    if not 0 <= boundary < vocab_size:
+        raise ValueError(f"boundary must be one of {vocab_size} tokens, got {boundary}")
+    if tied and embedding_width != width:
+        raise ValueError(
+            f"a tied model needs embedding_width = width, got {embedding_width} and {width}"
+        )
