@@ -1,0 +1,179 @@
+"""Integers into batches: random windows of one long text, and padded pairs of sequences.
+
+Batch `i` of epoch `e` depends on (seed, e, i) only, so that a run that was stopped goes on with
+the batches that it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+class Windows(keras.utils.PyDataset):
+    """Random windows of a text, each with itself one token later as its target.
+
+    Args:
+        ids: the text, ints, shape (time,). It is not copied: a memory map will do.
+        length: tokens a window.
+        batch_size: windows a batch.
+        steps: batches an epoch.
+        seed: chooses the windows.
+
+    Raises:
+        ValueError: if the text is not one axis of integers, is shorter than `length` + 1, or a
+            number is below 1.
+    """
+
+    def __init__(self, ids: ArrayLike, length: int, batch_size: int, steps: int, seed: int) -> None:
+        super().__init__()
+        self.ids = _one_axis_of_ints(ids)
+        self.length = _at_least_one(length, "length")
+        self.batch_size = _at_least_one(batch_size, "batch_size")
+        self.steps = _at_least_one(steps, "steps")
+        if len(self.ids) < length + 1:
+            raise ValueError(
+                f"a window of {length} tokens and its target need a text of at least "
+                f"{length + 1}, got one of {len(self.ids)}"
+            )
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return inputs and targets, int32, each of shape (batch_size, length)."""
+        rng = np.random.default_rng((self.seed, self.epoch, index))
+        starts = rng.integers(len(self.ids) - self.length, size=self.batch_size)
+        windows = self.ids[starts[:, None] + np.arange(self.length + 1)].astype(np.int32)
+        return windows[:, :-1], windows[:, 1:]
+
+    def on_epoch_end(self) -> None:
+        """Go on to the next epoch's windows."""
+        self.epoch += 1
+
+
+class PairBatches(keras.utils.PyDataset):
+    """Padded (source, target) pairs for a model that reads the target one token late.
+
+    A batch is ``((source, shifted), target, mask)``: `shifted` is the target moved right by one
+    with `boundary` in front (teacher forcing), and the mask, 1.0 on the target's own tokens and
+    0.0 on padding, weighs the loss. All batches have the same shapes, so nothing is compiled
+    twice. Each pair is used once before any is used again, in an order drawn from the seed.
+
+    Args:
+        sources: sequences of ints, one for each target.
+        targets: sequences of ints; each should end with its own end symbol.
+        batch_size: pairs a batch.
+        steps: batches an epoch.
+        seed: chooses the order.
+        boundary: the id that is read before the first token of a target.
+        padding: the id that fills sequences up to the longest.
+
+    Raises:
+        ValueError: if there is no pair, the numbers of sources and targets differ, a sequence is
+            empty, or a number is below 1.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[ArrayLike],
+        targets: Sequence[ArrayLike],
+        batch_size: int,
+        steps: int,
+        seed: int,
+        *,
+        boundary: int,
+        padding: int,
+    ) -> None:
+        super().__init__()
+        if len(sources) != len(targets):
+            raise ValueError(f"got {len(sources)} sources but {len(targets)} targets")
+        self.batch_size = _at_least_one(batch_size, "batch_size")
+        self.steps = _at_least_one(steps, "steps")
+        self.sources, source_mask = pad(sources, padding)
+        self.targets, self.mask = pad(targets, padding)
+        if not (source_mask[:, 0].all() and self.mask[:, 0].all()):
+            raise ValueError("every source and every target needs at least one token")
+        front = np.full((len(self.targets), 1), boundary, np.int32)
+        self.shifted = np.concatenate([front, self.targets[:, :-1]], axis=1)
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(
+        self, index: int
+    ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+        """Return ((source, shifted), target, mask): int32 and float32, (batch_size, time)."""
+        first = (self.epoch * self.steps + index) * self.batch_size
+        rows = _rows(first, self.batch_size, len(self.targets), self.seed)
+        mask = self.mask[rows].astype(np.float32)
+        return (self.sources[rows], self.shifted[rows]), self.targets[rows], mask
+
+    def on_epoch_end(self) -> None:
+        """Go on to the next epoch's pairs."""
+        self.epoch += 1
+
+
+def pad(
+    sequences: Sequence[ArrayLike], value: int, length: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Put sequences of different lengths into one array.
+
+    Args:
+        sequences: each of ints, shape (time,).
+        value: what fills the rest of a row.
+        length: the width of the array; None: the longest sequence.
+
+    Returns:
+        array: int32, shape (len(sequences), length).
+        mask: bool, same shape, true on the sequences' own tokens.
+
+    Raises:
+        ValueError: if there is no sequence, or one is longer than `length`.
+    """
+    rows = [_one_axis_of_ints(sequence) for sequence in sequences]
+    if not rows:
+        raise ValueError("pad needs at least one sequence, got none")
+    lengths = np.array([len(row) for row in rows])
+    length = int(lengths.max()) if length is None else length
+    if lengths.max() > length:
+        raise ValueError(
+            f"sequence {lengths.argmax()} has {lengths.max()} tokens, more than length={length}"
+        )
+    mask = np.arange(length) < lengths[:, None]
+    array = np.full(mask.shape, value, np.int32)
+    array[mask] = np.concatenate(rows)
+    return array, mask
+
+
+def _rows(first: int, count: int, population: int, seed: int) -> np.ndarray:
+    """Positions `first` to `first + count` of an endless series of shuffled passes."""
+    positions = np.arange(first, first + count)
+    passes, places = np.divmod(positions, population)
+    rows = np.empty(count, np.int64)
+    for number in np.unique(passes):
+        here = passes == number
+        rows[here] = np.random.default_rng((seed, number)).permutation(population)[places[here]]
+    return rows
+
+
+def _one_axis_of_ints(ids: ArrayLike) -> np.ndarray:
+    ids = np.asanyarray(ids)
+    if ids.ndim != 1:
+        raise ValueError(f"token ids must have one axis (time,), got shape {ids.shape}")
+    if ids.size and not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(f"token ids must be integers, got dtype {ids.dtype}")
+    return ids
+
+
+def _at_least_one(number: int, name: str) -> int:
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, got {number}")
+    return number
