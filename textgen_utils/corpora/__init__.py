@@ -15,6 +15,6 @@ The real ones are read from installed packages, without a network. The large one
 when asked for and verified (see `download`), or read from the folder that `TEXTGEN_DATA` names.
 """
 
-from textgen_utils.corpora.types import Corpus, Pair, Pairs
+from textgen_utils.corpora.types import Corpus, Example, Labelled, Pair, Pairs
 
-__all__ = ["Corpus", "Pair", "Pairs"]
+__all__ = ["Corpus", "Example", "Labelled", "Pair", "Pairs"]

@@ -1,0 +1,275 @@
+"""The reviews language: exact probabilities, samples, meanings, translations and labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cached_property
+
+from textgen_utils.corpora.reviews.automaton import Automaton, Emissions, determinise
+from textgen_utils.corpora.reviews.grammar import Grammar
+from textgen_utils.corpora.reviews.lexicon import LANGUAGES, Lexicon
+from textgen_utils.corpora.reviews.meaning import END, START, Event, Meaning, Review, State
+from textgen_utils.corpora.reviews.oracle import Oracle
+from textgen_utils.corpora.reviews.realisation import Realiser, Wordings
+from textgen_utils.corpora.reviews.sampling import Sampler
+from textgen_utils.corpora.reviews.sentiment import Sentiment
+from textgen_utils.corpora.reviews.translations import Translations
+from textgen_utils.corpora.reviews.vocabulary import default_lexicon
+
+UNITS = ("characters", "words")
+
+
+class Reviews:
+    """Short product reviews, in English ("en") and Chinese ("zh"), of which everything is known.
+
+    A review is one line. Its probability is that of its meaning times that of its wording; every
+    string has one meaning. All information is in nats; a stream of reviews ends each with a
+    newline, which counts as one symbol.
+
+    Args:
+        lexicon: what can be said and how often; the book's by default.
+
+    Raises:
+        ValueError: a language that is not "en" or "zh", or a unit that is not "characters" or
+            "words" (every method).
+    """
+
+    def __init__(self, lexicon: Lexicon | None = None) -> None:
+        self.lexicon = default_lexicon() if lexicon is None else lexicon
+        self.grammar = Grammar(self.lexicon)
+        self._realiser = Realiser(self.lexicon)
+        self._wordings: dict[tuple[State, Event, str], Wordings] = {}
+        self._automata: dict[tuple[str, str], Automaton] = {}
+
+    # Strings and meanings
+
+    def parse(self, string: str, language: str) -> Meaning:
+        """Return what a review says.
+
+        Raises:
+            ValueError: the string is not a review in this language.
+        """
+        for _, events in self._derivations(string, check_language(language)):
+            return Meaning.from_events(events)
+        raise ValueError(f"not a review in {language!r}: {string!r}")
+
+    def log_prob(self, string: str, language: str) -> float:
+        """Return log p(string) in nats, -inf for what is not a review."""
+        total = sum(p for p, _ in self._derivations(string, check_language(language)))
+        return math.log(total) if total else -math.inf
+
+    def translations(self, string: str, source: str) -> Translations:
+        """Return every right translation of a review into the other language.
+
+        Raises:
+            ValueError: the string is not a review in the source language.
+        """
+        meaning = self.parse(string, source)
+        return Translations(self, meaning, "zh" if source == "en" else "en")
+
+    def wordings(self, meaning: Meaning, language: str) -> list[Wordings]:
+        """Return, for each choice behind ``meaning``, its (probability, tokens) wordings.
+
+        Raises:
+            ValueError: the grammar cannot produce this meaning.
+        """
+        check_language(language)
+        return [self._wording(state, event, language) for _, event, state in self._path(meaning)]
+
+    def meaning_log_prob(self, meaning: Meaning) -> float:
+        """Return log p(meaning) in nats.
+
+        Raises:
+            ValueError: the grammar cannot produce this meaning.
+        """
+        return sum(math.log(p) for p, _, _ in self._path(meaning))
+
+    def _path(self, meaning: Meaning) -> Iterator[tuple[float, Event, State]]:
+        """Yield (probability, event, the state it was chosen in)."""
+        state = START
+        for event in meaning.events():
+            choice = [(p, after) for p, e, after in self.grammar.successors(state) if e == event]
+            if not choice:
+                raise ValueError(f"not a meaning of this grammar: {event} in {state}")
+            yield choice[0][0], event, state
+            state = choice[0][1]
+
+    def words(self, string: str, language: str) -> list[str]:
+        """Split a review into the grammar's own words; joining them gives the string back.
+
+        Raises:
+            ValueError: the string is not a review in this language.
+        """
+        vocabulary = set(self.automaton(language, "words").symbols)
+        longest = max(map(len, vocabulary))
+        words, start = [], 0
+        while start < len(string):
+            ends = range(min(len(string), start + longest), start, -1)
+            end = next((end for end in ends if string[start:end] in vocabulary), None)
+            if end is None:
+                raise ValueError(f"no word of {language!r} at position {start} of {string!r}")
+            words.append(string[start:end])
+            start = end
+        return words
+
+    def _derivations(self, string: str, language: str) -> Iterator[tuple[float, tuple[Event, ...]]]:
+        """Yield (probability, events) of every way to derive ``string``."""
+        stack: list[tuple[float, State, int, tuple[Event, ...]]] = [(1.0, START, 0, ())]
+        while stack:
+            p, state, position, events = stack.pop()
+            if state == END and position == len(string):
+                yield p, events
+            for q, text, event, after in self._phrases[language][state]:
+                if string.startswith(text, position):
+                    stack.append((p * q, after, position + len(text), (*events, event)))
+
+    def _wording(self, state: State, event: Event, language: str) -> Wordings:
+        key = (state, event, language)
+        if key not in self._wordings:
+            self._wordings[key] = self._realiser.realise(event, state, language)
+        return self._wordings[key]
+
+    @cached_property
+    def _phrases(self) -> dict[str, dict[State, list[tuple[float, str, Event, State]]]]:
+        return {
+            language: {
+                state: [
+                    (p * q, "".join(tokens), event, after)
+                    for p, event, after in self.grammar.successors(state)
+                    for q, tokens in self._wording(state, event, language)
+                ]
+                for state in self.grammar.states()
+            }
+            for language in LANGUAGES
+        }
+
+    # Exact information
+
+    def automaton(self, language: str, unit: str = "characters") -> Automaton:
+        """Return the deterministic automaton of the language (built once, then kept)."""
+        key = (check_language(language), check_unit(unit))
+        if key not in self._automata:
+            self._automata[key] = determinise(self._emissions(language, unit))
+        return self._automata[key]
+
+    def _emissions(self, language: str, unit: str) -> Emissions:
+        """Number the grammar's states and skip the choices that say nothing."""
+        states = self.grammar.states()
+        number = {state: i for i, state in enumerate(states)}
+        join = "".join if unit == "characters" else tuple
+        emissions: Emissions = [[] for _ in states]
+        emissions[number[END]] = [(1.0, join(["\n"]), 0)]
+
+        def fill(state: State, node: int, scale: float) -> None:
+            for p, event, after in self.grammar.successors(state):
+                for q, tokens in self._wording(state, event, language):
+                    if tokens:
+                        emissions[node].append((scale * p * q, join(tokens), number[after]))
+                    else:
+                        fill(after, node, scale * p * q)
+
+        for state in states:
+            fill(state, number[state], 1.0)
+        return emissions
+
+    def entropy(self, language: str) -> float:
+        """Return the entropy of a review, nats."""
+        return self.automaton(language, "words").entropy()
+
+    def entropy_per_token(self, language: str) -> float:
+        """Return the entropy rate of a stream of reviews, nats per word (newlines count)."""
+        automaton = self.automaton(language, "words")
+        return automaton.entropy() / automaton.expected_length()
+
+    def entropy_per_character(self, language: str) -> float:
+        """Return the entropy rate of a stream of reviews, nats per character (newlines count)."""
+        automaton = self.automaton(language, "characters")
+        return automaton.entropy() / automaton.expected_length()
+
+    def expected_length(self, language: str, unit: str = "characters") -> float:
+        """Return the expected number of symbols of a review, its newline included."""
+        return self.automaton(language, unit).expected_length()
+
+    def count(self, language: str) -> int:
+        """Return the exact number of different reviews."""
+        return self.automaton(language, "words").count()
+
+    def meaning_entropy(self) -> float:
+        """Return the entropy of the meaning, nats: what both languages must say."""
+        visits, total = {START: 1.0}, 0.0
+        for state in self.grammar.states():
+            for p, _, after in self.grammar.successors(state):
+                visits[after] = visits.get(after, 0.0) + visits[state] * p
+                total -= visits[state] * p * math.log(p)
+        return total
+
+    def translation_entropy(self, target: str) -> float:
+        """Return H(review in ``target`` | its translation), nats: the floor of any translator."""
+        return self.entropy(target) - self.meaning_entropy()
+
+    # Sentiment
+
+    @cached_property
+    def sentiment(self) -> Sentiment:
+        """The label's distribution given the meaning."""
+        return Sentiment(self.grammar)
+
+    def posterior(self, string: str, language: str) -> float:
+        """Return P(label = 1 | string), exact.
+
+        Raises:
+            ValueError: the string is not a review in this language.
+        """
+        return self.sentiment.positive(self.parse(string, language))
+
+    def bayes_error(self) -> float:
+        """Return the error rate of the best possible classifier."""
+        return self.sentiment.bayes_error()
+
+    def label_entropy(self) -> float:
+        """Return H(label | string), nats: the floor of the cross-entropy of any classifier."""
+        return self.sentiment.entropy()
+
+    # Samples and the oracle
+
+    @cached_property
+    def _sampler(self) -> Sampler:
+        return Sampler(self.grammar, self._wording)
+
+    def sample(self, n: int, seed: int) -> list[Review]:
+        """Return ``n`` independent reviews; the first k are the same for every n >= k.
+
+        Raises:
+            ValueError: n < 0.
+        """
+        return self._sampler.sample(n, seed, self.sentiment)
+
+    def text(self, n: int, seed: int, language: str) -> str:
+        """Return the reviews of ``sample(n, seed)`` in one language, each ending in a newline."""
+        lines = self._sampler.lines(n, seed, check_language(language))
+        return "".join(line + "\n" for line in lines)
+
+    def oracle(
+        self, language: str, unit: str = "characters", tokens: list[str] | None = None
+    ) -> Oracle:
+        """Return the truth as a language model over ``tokens`` (default: its own sorted alphabet).
+
+        Raises:
+            ValueError: ``tokens`` lacks the newline.
+        """
+        return Oracle(self.automaton(language, unit), tokens)
+
+
+def check_language(language: str) -> str:
+    """Return ``language`` if it is one of ours, else raise ValueError."""
+    if language not in LANGUAGES:
+        raise ValueError(f"unknown language {language!r}; accepted: {', '.join(LANGUAGES)}")
+    return language
+
+
+def check_unit(unit: str) -> str:
+    """Return ``unit`` if the oracle has it, else raise ValueError."""
+    if unit not in UNITS:
+        raise ValueError(f"unknown unit {unit!r}; accepted: {', '.join(UNITS)}")
+    return unit
