@@ -24,6 +24,7 @@ from tqdm import tqdm
 _CHUNK = 1 << 18
 _ATTEMPTS = 3
 _PERMANENT = (400, 401, 403, 404, 410)
+_PASSING = (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException)
 
 
 def fetch(
@@ -105,7 +106,7 @@ def _download(
             elif error.code in _PERMANENT:
                 break
             continue
-        except (urllib.error.URLError, TimeoutError, ConnectionError, _Network) as error:
+        except _PASSING as error:
             problem = error
             continue
         found = digest(part)
@@ -113,6 +114,7 @@ def _download(
             os.replace(part, target)
             return
         part.unlink()
+        problem = OSError(f"SHA-256 is {found}, expected {sha256}")
         if not resumed:
             raise OSError(
                 f"{url} is not the expected file: SHA-256 of {relative_path!r} is {found}, "
@@ -124,10 +126,6 @@ def _download(
         f"network (what has arrived is kept), or put the file (SHA-256 {sha256}) in a folder as "
         f"{relative_path!r} and set TEXTGEN_DATA to that folder."
     ) from problem
-
-
-class _Network(Exception):  # noqa: N818 (a cause to try again, never seen outside)
-    """The connection ended early or spoke nonsense."""
 
 
 def _transfer(url: str, part: Path, name: str, timeout: float) -> None:
@@ -143,19 +141,12 @@ def _transfer(url: str, part: Path, name: str, timeout: float) -> None:
         total = start + int(length) if length else None
         bar = tqdm(desc=name, total=total, initial=start, unit="B", unit_scale=True, disable=None)
         with open(part, "ab" if start else "wb") as file, bar:
-            while chunk := _read(response):
+            while chunk := response.read(_CHUNK):
                 file.write(chunk)
                 bar.update(len(chunk))
     arrived = part.stat().st_size
     if total is not None and arrived < total:
-        raise _Network(f"the connection ended after {arrived} of {total} bytes")
-
-
-def _read(response: http.client.HTTPResponse) -> bytes:
-    try:
-        return response.read(_CHUNK)
-    except http.client.HTTPException as error:
-        raise _Network(repr(error)) from error
+        raise ConnectionError(f"the connection ended after {arrived} of {total} bytes")
 
 
 @contextlib.contextmanager

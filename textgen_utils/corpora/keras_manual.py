@@ -134,19 +134,22 @@ def _new_blocks(text: str, seen: set[tuple[str, ...]], run: int) -> str:
     """Keeps the blocks of one text that repeat nothing in `seen`, then adds its runs to `seen`."""
     kept: list[str] = []
     words: list[str] = []
-    headings: list[list[str]] = []  # announced, but nothing below them kept yet
+    headings: list[str] = []  # announced, but nothing below them kept yet
     for block in _blocks(text):
         if block == [""]:
             kept.append("")
-        elif len(block) == 1 and block[0].endswith(":"):
-            headings = [h for h in headings if _indent(h[0]) < _indent(block[0])] + [block]
-        else:
-            lines = [line for part in [*headings, block] for line in part]
-            new = [w.lower() for line in lines for w in line.split()]
-            if seen.isdisjoint(_runs(words[len(words) - run + 1 :] + new, run)):
-                kept += lines
-                words += new
-                headings = []
+            continue
+        if block[0].endswith(":"):
+            headings = [h for h in headings if _indent(h) < _indent(block[0])]
+            if len(block) == 1:
+                headings.append(block[0])
+                continue
+        lines = headings + block
+        new = [w.lower() for line in lines for w in line.split()]
+        if seen.isdisjoint(_runs(words[1 - run :] + new, run)):
+            kept += lines
+            words += new
+            headings = []
     seen.update(_runs(words, run))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
 

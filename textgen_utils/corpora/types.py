@@ -55,3 +55,34 @@ class Pairs:
     train: tuple[Pair, ...]
     valid: tuple[Pair, ...]
     test: tuple[Pair, ...]
+
+
+class Example(NamedTuple):
+    """A text and the class it belongs to.
+
+    Attributes:
+        text: one line, without its newline.
+        label: number of the class.
+    """
+
+    text: str
+    label: int
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Texts with their class in three parts that share no text.
+
+    Attributes:
+        name: short name, for titles and messages.
+        classes: names of the classes; a label is an index of this.
+        train: examples to learn from.
+        valid: examples to choose settings by.
+        test: examples to report on, once.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: tuple[Example, ...]
+    valid: tuple[Example, ...]
+    test: tuple[Example, ...]

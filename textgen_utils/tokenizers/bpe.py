@@ -10,8 +10,13 @@ import numpy as np
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from textgen_utils.files import write_atomically
-from textgen_utils.tokenizers.vocabulary import BOUNDARY, check_ids, check_text, read_state
+from textgen_utils.tokenizers.vocabulary import (
+    BOUNDARY,
+    check_ids,
+    check_text,
+    read_state,
+    write_state,
+)
 
 
 class BytePair:
@@ -100,8 +105,7 @@ class BytePair:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the tokenizer to a JSON file, all of it or nothing."""
-        state = {"kind": type(self).__name__, "model": json.loads(self._model.to_str())}
-        write_atomically(path, json.dumps(state, ensure_ascii=False) + "\n")
+        write_state(path, type(self).__name__, {"model": json.loads(self._model.to_str())})
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> BytePair:
@@ -111,7 +115,7 @@ class BytePair:
             FileNotFoundError: there is no such file.
             ValueError: the file holds something else.
         """
-        state = read_state(path, cls.__name__)
+        state = read_state(path, cls.__name__, ["model"])
         return cls(tokenizers.Tokenizer.from_str(json.dumps(state["model"])))
 
 

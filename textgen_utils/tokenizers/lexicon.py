@@ -15,6 +15,8 @@ class Lexicon(Tokenizer):
     is wrong where a long word overlaps the right two short ones.
     """
 
+    _fields = ("tokens", "words", "unknown")
+
     def __init__(
         self, tokens: Sequence[str], words: Sequence[str], unknown: str | None = None
     ) -> None:
@@ -47,9 +49,6 @@ class Lexicon(Tokenizer):
     def pieces(self, text: str) -> list[str]:
         """Cuts a text; the pieces joined are the text."""
         return self._matcher.cut(text)
-
-    def _state(self) -> dict:
-        return {**super()._state(), "words": self.words}
 
 
 class _Matcher:

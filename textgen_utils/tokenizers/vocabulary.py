@@ -28,6 +28,8 @@ class Tokenizer:
         boundary: id of the newline.
     """
 
+    _fields = ("tokens", "unknown")  # arguments of the constructor that a saved file holds
+
     def __init__(self, tokens: Sequence[str], unknown: str | None = None) -> None:
         self.tokens = list(tokens)
         self.unknown = unknown
@@ -78,7 +80,8 @@ class Tokenizer:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the tokenizer to a JSON file, all of it or nothing."""
-        write_atomically(path, json.dumps(self._state(), ensure_ascii=False) + "\n")
+        state = {field: getattr(self, field) for field in self._fields}
+        write_state(path, type(self).__name__, state)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Tokenizer:
@@ -88,11 +91,7 @@ class Tokenizer:
             FileNotFoundError: there is no such file.
             ValueError: the file holds something else.
         """
-        state = read_state(path, cls.__name__)
-        return cls(**state)
-
-    def _state(self) -> dict:
-        return {"kind": type(self).__name__, "tokens": self.tokens, "unknown": self.unknown}
+        return cls(**read_state(path, cls.__name__, cls._fields))
 
     def _refusal(self, piece: str, position: int) -> ValueError:
         points = " ".join(f"U+{ord(c):04X}" for c in piece)
@@ -161,8 +160,13 @@ def check_ids(ids: Iterable[int] | np.ndarray, vocab_size: int) -> list[int]:
     return array.tolist()
 
 
-def read_state(path: str | os.PathLike, kind: str) -> dict:
-    """Reads a saved tokenizer of the class named `kind`, without the field that names it.
+def write_state(path: str | os.PathLike, kind: str, state: dict) -> None:
+    """Writes what makes a tokenizer of the class named `kind` again."""
+    write_atomically(path, json.dumps({"kind": kind, **state}, ensure_ascii=False) + "\n")
+
+
+def read_state(path: str | os.PathLike, kind: str, fields: Sequence[str]) -> dict:
+    """Reads what `write_state` wrote for the class named `kind`.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -175,4 +179,9 @@ def read_state(path: str | os.PathLike, kind: str) -> dict:
         raise ValueError(f"{path} is not a saved tokenizer: {error!r}") from error
     if found != kind:
         raise ValueError(f"{path} holds a tokenizer of the kind {found!r}, not {kind!r}")
+    if sorted(state) != sorted(fields):
+        raise ValueError(
+            f"{path} is not a saved tokenizer: it has the fields {sorted(state)}, "
+            f"expected {sorted(fields)}"
+        )
     return state
