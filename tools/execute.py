@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -85,7 +86,8 @@ def execute(path: Path, threads: int, tick: Callable[[], object] = lambda: None)
         client.execute(env=kernel_environment(threads), stderr=subprocess.DEVNULL)
     except (CellExecutionError, TimeoutError, RuntimeError) as problem:
         where = f"cell '{begun[-1]}'" if begun else "the kernel's start"
-        error = f"{short(path)}: {where} failed\n{problem}"
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", str(problem))
+        error = f"{short(path)}: {where} failed\n{plain}"
     seconds = time.perf_counter() - start
     return Done(path, notebooks.normalise(notebook), seconds, error)
 

@@ -24,9 +24,9 @@ DATA_SUFFIXES = {".json", ".csv", ".txt", ".py"}
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
-def find(book: Path = BOOK) -> list[Path]:
+def find() -> list[Path]:
     """All notebooks of the book, in alphabetical order."""
-    return sorted(p for p in book.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+    return sorted(p for p in BOOK.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -55,14 +55,14 @@ def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def environment_digest(root: Path = ROOT) -> str:
+def environment_digest() -> str:
     """What every notebook's outputs depend on: package, data, lock file, scale, Python."""
     digest = hashlib.sha256()
-    package = [p for p in (root / "textgen_utils").rglob("*") if p.is_file()]
-    data = [p for p in (root / "book").rglob("*") if p.suffix in DATA_SUFFIXES]
-    for path in sorted([*package, *data, root / "requirements.lock"]):
+    package = [p for p in (ROOT / "textgen_utils").rglob("*") if p.is_file()]
+    data = [p for p in BOOK.rglob("*") if p.suffix in DATA_SUFFIXES]
+    for path in sorted([*package, *data, ROOT / "requirements.lock"]):
         if "__pycache__" not in path.parts:
-            digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
+            digest.update(f"{path.relative_to(ROOT).as_posix()}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     for name in ("TEXTGEN_SCALE", "TEXTGEN_DATA", "KERAS_BACKEND"):
         digest.update(f"{name}={os.environ.get(name, '')}\0".encode())
@@ -142,7 +142,10 @@ def without_machine(line: str) -> str:
 
 def shrink_png(encoded: str) -> str:
     """Re-encode a base64 PNG: no metadata, and a palette where true colour would be large."""
-    image = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB")
+    image = Image.open(io.BytesIO(base64.b64decode(encoded)))
+    if image.mode == "P" and not image.info:  # reduced already: a second time would change it
+        return encoded
+    image = image.convert("RGB")
     content = _png(image)
     if len(content) > TRUE_COLOUR_LIMIT:
         content = _png(image.quantize(256, dither=Image.Dither.NONE))

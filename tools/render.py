@@ -61,8 +61,12 @@ def public_modules(package: str = "textgen_utils") -> list[str]:
 
 def api_pages(package: str = "textgen_utils") -> dict[str, bytes]:
     """A page for each public module, filled by autodoc from its docstrings; by path."""
-    page = "# `{0}`\n\n```{{eval-rst}}\n.. automodule:: {0}\n   :members:\n```\n"
-    return {f"{API}/{name}.md": page.format(name).encode() for name in public_modules(package)}
+    pages = {}
+    for name in public_modules(package):
+        title = name.removeprefix(f"{package}.")
+        text = f"# {title}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n"
+        pages[f"{API}/{name}.md"] = text.encode()
+    return pages
 
 
 def site_toc(toc: dict, api: Iterable[str]) -> dict:
