@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterator
 from functools import cached_property
 
-from textgen_utils.corpora.reviews.automaton import Automaton, Emissions, determinise
+from textgen_utils.corpora.reviews.automaton import Automaton, determinise
 from textgen_utils.corpora.reviews.grammar import Grammar
 from textgen_utils.corpora.reviews.lexicon import LANGUAGES, Lexicon
-from textgen_utils.corpora.reviews.meaning import END, START, Event, Meaning, Review, State
+from textgen_utils.corpora.reviews.meaning import START, Event, Meaning, Review, State
 from textgen_utils.corpora.reviews.oracle import Oracle
+from textgen_utils.corpora.reviews.parsing import Parser, emissions, longest_match
 from textgen_utils.corpora.reviews.realisation import Realiser, Wordings
 from textgen_utils.corpora.reviews.sampling import Sampler
 from textgen_utils.corpora.reviews.sentiment import Sentiment
@@ -39,7 +40,6 @@ class Reviews:
         self.lexicon = default_lexicon() if lexicon is None else lexicon
         self.grammar = Grammar(self.lexicon)
         self._realiser = Realiser(self.lexicon)
-        self._wordings: dict[tuple[State, Event, str], Wordings] = {}
         self._automata: dict[tuple[str, str], Automaton] = {}
 
     # Strings and meanings
@@ -50,13 +50,13 @@ class Reviews:
         Raises:
             ValueError: the string is not a review in this language.
         """
-        for _, events in self._derivations(string, check_language(language)):
+        for _, events in self._derivations(string, language):
             return Meaning.from_events(events)
         raise ValueError(f"not a review in {language!r}: {string!r}")
 
     def log_prob(self, string: str, language: str) -> float:
         """Return log p(string) in nats, -inf for what is not a review."""
-        total = sum(p for p, _ in self._derivations(string, check_language(language)))
+        total = sum(p for p, _ in self._derivations(string, language))
         return math.log(total) if total else -math.inf
 
     def translations(self, string: str, source: str) -> Translations:
@@ -75,7 +75,10 @@ class Reviews:
             ValueError: the grammar cannot produce this meaning.
         """
         check_language(language)
-        return [self._wording(state, event, language) for _, event, state in self._path(meaning)]
+        return [
+            self._realiser.realise(event, state, language)
+            for _, event, state in self._path(meaning)
+        ]
 
     def meaning_log_prob(self, meaning: Meaning) -> float:
         """Return log p(meaning) in nats.
@@ -101,48 +104,14 @@ class Reviews:
         Raises:
             ValueError: the string is not a review in this language.
         """
-        vocabulary = set(self.automaton(language, "words").symbols)
-        longest = max(map(len, vocabulary))
-        words, start = [], 0
-        while start < len(string):
-            ends = range(min(len(string), start + longest), start, -1)
-            end = next((end for end in ends if string[start:end] in vocabulary), None)
-            if end is None:
-                raise ValueError(f"no word of {language!r} at position {start} of {string!r}")
-            words.append(string[start:end])
-            start = end
-        return words
+        return longest_match(string, set(self.automaton(language, "words").symbols))
 
     def _derivations(self, string: str, language: str) -> Iterator[tuple[float, tuple[Event, ...]]]:
-        """Yield (probability, events) of every way to derive ``string``."""
-        stack: list[tuple[float, State, int, tuple[Event, ...]]] = [(1.0, START, 0, ())]
-        while stack:
-            p, state, position, events = stack.pop()
-            if state == END and position == len(string):
-                yield p, events
-            for q, text, event, after in self._phrases[language][state]:
-                if string.startswith(text, position):
-                    stack.append((p * q, after, position + len(text), (*events, event)))
-
-    def _wording(self, state: State, event: Event, language: str) -> Wordings:
-        key = (state, event, language)
-        if key not in self._wordings:
-            self._wordings[key] = self._realiser.realise(event, state, language)
-        return self._wordings[key]
+        return self._parsers[check_language(language)].derivations(string)
 
     @cached_property
-    def _phrases(self) -> dict[str, dict[State, list[tuple[float, str, Event, State]]]]:
-        return {
-            language: {
-                state: [
-                    (p * q, "".join(tokens), event, after)
-                    for p, event, after in self.grammar.successors(state)
-                    for q, tokens in self._wording(state, event, language)
-                ]
-                for state in self.grammar.states()
-            }
-            for language in LANGUAGES
-        }
+    def _parsers(self) -> dict[str, Parser]:
+        return {language: Parser(self.grammar, self._realiser, language) for language in LANGUAGES}
 
     # Exact information
 
@@ -150,28 +119,8 @@ class Reviews:
         """Return the deterministic automaton of the language (built once, then kept)."""
         key = (check_language(language), check_unit(unit))
         if key not in self._automata:
-            self._automata[key] = determinise(self._emissions(language, unit))
+            self._automata[key] = determinise(emissions(self.grammar, self._realiser, *key))
         return self._automata[key]
-
-    def _emissions(self, language: str, unit: str) -> Emissions:
-        """Number the grammar's states and skip the choices that say nothing."""
-        states = self.grammar.states()
-        number = {state: i for i, state in enumerate(states)}
-        join = "".join if unit == "characters" else tuple
-        emissions: Emissions = [[] for _ in states]
-        emissions[number[END]] = [(1.0, join(["\n"]), 0)]
-
-        def fill(state: State, node: int, scale: float) -> None:
-            for p, event, after in self.grammar.successors(state):
-                for q, tokens in self._wording(state, event, language):
-                    if tokens:
-                        emissions[node].append((scale * p * q, join(tokens), number[after]))
-                    else:
-                        fill(after, node, scale * p * q)
-
-        for state in states:
-            fill(state, number[state], 1.0)
-        return emissions
 
     def entropy(self, language: str) -> float:
         """Return the entropy of a review, nats."""
@@ -235,7 +184,7 @@ class Reviews:
 
     @cached_property
     def _sampler(self) -> Sampler:
-        return Sampler(self.grammar, self._wording)
+        return Sampler(self.grammar, self._realiser)
 
     def sample(self, n: int, seed: int) -> list[Review]:
         """Return ``n`` independent reviews; the first k are the same for every n >= k.

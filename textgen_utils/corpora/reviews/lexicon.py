@@ -7,7 +7,7 @@ are in ``vocabulary.py``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 LANGUAGES = ("en", "zh")
@@ -156,7 +156,7 @@ def _first(table: Table, keep: int) -> dict[str, float]:
     return {value: p / sum(kept.values()) for value, p in kept.items()}
 
 
-def _shrink_aspect(aspect: Aspect, keep: int, words) -> Aspect:  # noqa: ANN001
+def _shrink_aspect(aspect: Aspect, keep: int, words: Callable[[Wording], Wording]) -> Aspect:
     opinions = {tone: _first(table, keep) for tone, table in aspect.opinions.items()}
     adjectives = {name: replace(o, words=words(o.words)) for name, o in aspect.adjectives.items()}
     return replace(aspect, nouns=words(aspect.nouns), opinions=opinions, adjectives=adjectives)

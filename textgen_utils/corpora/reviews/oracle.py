@@ -11,8 +11,9 @@ class Oracle:
     """A deterministic automaton behind the interface of every language model in this book.
 
     The state is an int64 array (batch,) of automaton states. A token that the language does not
-    allow has log-probability -inf and leads to the dead state, after which every token has -inf
-    (so a row of ``step`` then holds no distribution); nothing leaves it.
+    allow has log-probability -inf and leads to the dead state, where every token has -inf: a row of
+    ``step`` then holds no distribution. Only the boundary leads out, as it leads from everywhere to
+    the start of a review; so one impossible line does not spoil the score of the next.
 
     Args:
         automaton: from ``Reviews.automaton``.
@@ -27,7 +28,7 @@ class Oracle:
         states: number of states, the dead one included.
 
     Raises:
-        ValueError: ``tokens`` has no newline, or has duplicates.
+        ValueError: ``tokens`` has no newline, or has duplicates; an id is out of range.
     """
 
     max_context = None
@@ -62,28 +63,39 @@ class Oracle:
         _, state = self._read(np.asarray(tokens), state)
         first, last = self._first[state], self._first[state + 1]
         row = np.repeat(np.arange(len(state)), last - first)
-        arc = np.arange(len(row)) + np.repeat(
-            first - np.cumsum(last - first) + last - first, last - first
-        )
+        begins = np.cumsum(last - first) - (last - first)  # where each row's arcs begin, in ``row``
+        arc = first[row] + np.arange(len(row)) - begins[row]
         log_probs = np.full((len(state), self.vocab_size), -np.inf)
         log_probs[row, self._key[arc] % self.vocab_size] = self._log_prob[arc]
         return log_probs, state
 
     def score(self, ids: np.ndarray) -> np.ndarray:
-        """Return log p(ids[t] | boundary, ids[:t]) in nats, (batch, time) float64."""
+        """Return log p(ids[t] | boundary, ids[:t]) in nats, (batch, time) float64.
+
+        Nothing is remembered across a boundary, so all lines are scored side by side.
+        """
         ids = np.asarray(ids)
-        log_probs = np.empty(ids.shape)
-        _, state = self._read(np.full(len(ids), self.boundary), self.initial_state(len(ids)))
-        for t in range(ids.shape[1]):
-            log_probs[:, t], state = self._read(ids[:, t], state)
-        return log_probs
+        starts = np.ones(ids.shape, dtype=bool)
+        starts[:, 1:] = ids[:, :-1] == self.boundary
+        starts, flat = np.flatnonzero(starts), ids.ravel()
+        lengths = np.diff(np.append(starts, flat.size))
+        order = np.argsort(-lengths, kind="stable")
+        starts, lengths = starts[order], lengths[order]
+        log_probs, state = np.empty(flat.size), np.zeros(len(starts), dtype=np.int64)
+        for t in range(lengths.max(initial=0)):
+            at = starts[: np.searchsorted(-lengths, -t)] + t  # the lines longer than t
+            log_probs[at], state = self._read(flat[at], state[: len(at)])
+        return log_probs.reshape(ids.shape)
 
     def _read(self, tokens: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the log-probability of each token in its state, and the state after it."""
+        if tokens.size and not 0 <= tokens.min() <= tokens.max() < self.vocab_size:
+            raise ValueError(f"ids must be in [0, {self.vocab_size}), received {tokens}")
         key = state * self.vocab_size + tokens
         arc = np.searchsorted(self._key, key)
-        found = (self._key[arc] == key) & (0 <= tokens) & (tokens < self.vocab_size)
+        found = self._key[arc] == key
+        target = np.where(found, self._target[arc], self._dead)
         return (
             np.where(found, self._log_prob[arc], -np.inf),
-            np.where(found, self._target[arc], self._dead),
+            np.where(tokens == self.boundary, 0, target),
         )

@@ -9,6 +9,7 @@ from textgen_utils.corpora.reviews.meaning import Event, State
 
 Tokens = tuple[str, ...]
 Wordings = list[tuple[float, Tokens]]
+Templates = list[tuple[float, str]]
 
 _ENGLISH_WORD = re.compile(r" ?[A-Za-z']+| ?[0-9]+|[^\sA-Za-z0-9]|\s")
 
@@ -22,9 +23,16 @@ class Realiser:
 
     def __init__(self, lexicon: Lexicon) -> None:
         self.lexicon = lexicon
+        self._known: dict[tuple[Event, State, str], Wordings] = {}
 
-    def realise(self, event: Event, state: State, language: str) -> list[tuple[float, Tokens]]:
+    def realise(self, event: Event, state: State, language: str) -> Wordings:
         """Return (probability, tokens) for every wording of ``event`` when chosen in ``state``."""
+        key = (event, state, language)
+        if key not in self._known:
+            self._known[key] = self._realise(event, state, language)
+        return self._known[key]
+
+    def _realise(self, event: Event, state: State, language: str) -> Wordings:
         if event.factor in ("product", "frame", "link"):
             return [(1.0, ())]  # shows later: in the opening, and together with the aspect
         product = self.lexicon.products[state.product]
@@ -34,18 +42,18 @@ class Realiser:
                 totals[tokens] = totals.get(tokens, 0.0) + p * q
         return [(p, tokens) for tokens, p in totals.items()]
 
-    def _opening(self, event: Event, state: State, language: str) -> list[tuple[float, str]]:
+    def _opening(self, event: Event, state: State, language: str) -> Templates:
         return _pairs(self.lexicon.openings[event.value][language])
 
-    def _degree(self, event: Event, state: State, language: str) -> list[tuple[float, str]]:
+    def _degree(self, event: Event, state: State, language: str) -> Templates:
         table = self.lexicon.degrees[event.value].words[language]
         return [(p, f" {text}" if text else "") for p, text in _pairs(table)]
 
-    def _opinion(self, event: Event, state: State, language: str) -> list[tuple[float, str]]:
+    def _opinion(self, event: Event, state: State, language: str) -> Templates:
         words = self.lexicon.aspects[state.aspect].adjectives[event.value].words
         return [(p, f" {text}") for p, text in _pairs(words[language])]
 
-    def _aspect(self, event: Event, state: State, language: str) -> list[tuple[float, str]]:
+    def _aspect(self, event: Event, state: State, language: str) -> Templates:
         aspect = self.lexicon.aspects[event.value]
         marker = state.link
         if state.first and marker in ("although", "not only"):
@@ -66,7 +74,7 @@ class Realiser:
                     rows.append((p * q * r, f" ^{text}" if starts_sentence else text))
         return rows
 
-    def _verdict(self, event: Event, state: State, language: str) -> list[tuple[float, str]]:
+    def _verdict(self, event: Event, state: State, language: str) -> Templates:
         verdict = self.lexicon.verdicts[event.value]
         against = verdict.sign * (state.second or state.first) < 0
         connectives = self.lexicon.connectives["against" if against else "along"][language]
@@ -81,11 +89,11 @@ class Realiser:
         ]
 
 
-def _pairs(table: Table) -> list[tuple[float, str]]:
+def _pairs(table: Table) -> Templates:
     return [(p, text) for text, p in table.items()]
 
 
-def _fill(text: str, product: Product, language: str) -> list[tuple[float, Tokens]]:
+def _fill(text: str, product: Product, language: str) -> Wordings:
     """Put the product, in every wording, into a template and split the result into tokens."""
     nouns = product.nouns[language] if "{this}" in text else {"": 1.0}
     return [

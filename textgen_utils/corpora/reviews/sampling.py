@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from textgen_utils.corpora.reviews.grammar import Grammar
 from textgen_utils.corpora.reviews.lexicon import LANGUAGES
-from textgen_utils.corpora.reviews.meaning import END, Event, Meaning, Review, State
-from textgen_utils.corpora.reviews.realisation import Wordings
+from textgen_utils.corpora.reviews.meaning import END, Meaning, Review, State
+from textgen_utils.corpora.reviews.realisation import Realiser
 from textgen_utils.corpora.reviews.sentiment import Sentiment
 
 _CHUNK = 1 << 14
@@ -36,7 +36,7 @@ class Choices:
 class Sampler:
     """Ancestral sampling from the grammar."""
 
-    def __init__(self, grammar: Grammar, wording: Callable[[State, Event, str], Wordings]) -> None:
+    def __init__(self, grammar: Grammar, realiser: Realiser) -> None:
         states = grammar.states()
         number = {state: i for i, state in enumerate(states)}
         rows = [[(s, *row) for row in grammar.successors(s)] for s in states if s != END]
@@ -48,7 +48,7 @@ class Sampler:
         self._steps = _longest_path(grammar, states)
         self._wordings, self._texts = {}, {}
         for language in LANGUAGES:
-            worded = [wording(s, e, language) if e else [(1.0, ())] for s, _, e, _ in flat]
+            worded = [realiser.realise(e, s, language) if e else [(1.0, ())] for s, _, e, _ in flat]
             self._wordings[language] = Choices([[p for p, _ in row] for row in worded])
             texts = ["".join(tokens) for row in worded for _, tokens in row]
             self._texts[language] = np.array(texts, dtype=object)
@@ -97,7 +97,7 @@ class Sampler:
 
 
 def _longest_path(grammar: Grammar, states: list[State]) -> int:
-    steps = {state: 0 for state in states}
+    steps = dict.fromkeys(states, 0)
     for state in states:
         for _, _, after in grammar.successors(state):
             steps[after] = max(steps[after], steps[state] + 1)

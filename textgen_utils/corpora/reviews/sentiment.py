@@ -10,7 +10,7 @@ from textgen_utils.corpora.reviews.grammar import Grammar
 from textgen_utils.corpora.reviews.meaning import END, START, Event, Meaning, State
 
 # Chosen so that the best classifier errs on about 8 % of the reviews.
-SLOPE = 1.25
+SLOPE = 1.5
 
 
 class Sentiment:

@@ -36,7 +36,9 @@ def _opinion(entry: str, tone: int) -> tuple[str, Opinion]:
     return next(iter(opinion.words["en"])), opinion
 
 
-def _aspect(en: str, zh: str, good: str, bad: str, plural: bool = False, owned: bool = True):  # noqa: ANN202
+def _aspect(
+    en: str, zh: str, good: str, bad: str, plural: bool = False, owned: bool = True
+) -> Aspect:
     by_tone = {
         +1: dict(_opinion(entry, +1) for entry in _split(good, ";")),
         -1: dict(_opinion(entry, -1) for entry in _split(bad, ";")),
@@ -243,7 +245,9 @@ def aspects() -> dict[str, Aspect]:
     }
 
 
-def _product(en: str, zh: str, measure: str, verb: tuple[str, str], parts: str, plural=False):  # noqa: ANN001, ANN202
+def _product(
+    en: str, zh: str, measure: str, verb: tuple[str, str], parts: str, plural: bool = False
+) -> Product:
     verbs = {"en": verb[0], "zh": verb[1]}
     table = zipf(_split(parts, ","), exponent=0.7)
     return Product(wording(en, zh), plural, measure, verbs, table)
@@ -321,9 +325,8 @@ def openings() -> dict[str, Wording]:
             "上个月 我 买 了 {this} 。|我 上个月 买 了 {this} 。",
         ),
         "used for weeks": wording(
-            "I have been {using} {this} for three weeks.|"
-            "For three weeks I have been {using} {this}.",
-            "{this} 我 {use} 了 三个星期 。|我 {use} {this} 已经 三个星期 了 。",
+            "I have been {using} {this} for weeks.|For weeks I have been {using} {this}.",
+            "{this} 我 {use} 了 几个星期 。|我 {use} {this} 已经 几个星期 了 。",
         ),
         "ordered online": wording(
             "I ordered {this} online.|I found {this} online.",
@@ -342,12 +345,12 @@ def openings() -> dict[str, Wording]:
             "打折 时 我 买 了 {this} 。|我 趁 打折 买 了 {this} 。",
         ),
         "colleague": wording(
-            "A colleague recommended {this} to me.|^{this} {was} recommended by a colleague.",
+            "A colleague recommended {this}.|^{this} {was} recommended by a colleague.",
             "同事 向 我 推荐 了 {this} 。|{this} 是 同事 推荐 的 。",
         ),
         "long wished for": wording(
-            "I had wanted {this} for a long time.|For a long time I had wanted {this}.",
-            "我 早就 想 买 {this} 了 。|{this} 我 早就 想 买 了 。",
+            "I had long wanted {this}.|I had always wanted {this}.",
+            "我 早就 想 买 {this} 了 。|我 一直 想 买 {this} 。",
         ),
     }
 
@@ -381,16 +384,16 @@ def verdicts() -> dict[str, Verdict]:
             "我 向 大家 推荐 {this}|{this} 值得 推荐",
         )),
         "keep": Verdict(+1, 0.5, wording(
-            "I will keep {using} {this}|I will keep {using} {it} every day",
-            "我 会 每天 {use} {this}|{this} 我 会 每天 {use}",
+            "I will keep {using} {this}|I will keep {using} {it}",
+            "我 会 继续 {use} {this}|{this} 我 会 一直 {use} 下去",
         )),
         "worth it": Verdict(+1, 0.5, wording(
             "{this} {is} worth the money|{they} {is} worth every penny",
-            "{this} 物有所值|{this} 值 这个 价",
+            "{this} 物有所值|{this} 很 划算",
         )),
         "wait": Verdict(0, -0.25, wording(
-            "I would wait for a sale to buy {this}|I would only buy {this} in a sale",
-            "{this} 最好 等 打折 再 买|我 建议 等 打折 再 买 {this}",
+            "I would only buy {this} in a sale|I would wait for a sale",
+            "{this} 最好 等 打折 再 买|我 建议 等 打折 再 买",
         )),
         "not again": Verdict(-1, -1.0, wording(
             "I would not buy {this} again|I would never buy {it} again",
@@ -405,7 +408,7 @@ def verdicts() -> dict[str, Verdict]:
             "我 后悔 买 了 {this}|真 后悔 买 了 {this}",
         )),
         "avoid": Verdict(-1, -0.75, wording(
-            "I cannot recommend {this}|I cannot recommend {it} to anyone",
+            "I cannot recommend {this}|I cannot recommend {it}",
             "我 不 推荐 {this}|{this} 不 值得 推荐",
         )),
     }  # fmt: skip
@@ -415,8 +418,8 @@ def connectives() -> dict[str, Wording]:
     """Return how a closing begins that follows from the last clause, or goes against it."""
     return {
         "along": {
-            "en": {"": 0.65, "All in all,": 0.2, "Overall,": 0.15},
-            "zh": {"": 0.65, "总的来说 ，": 0.2, "总之 ，": 0.15},
+            "en": {"": 0.7, "All in all,": 0.18, "Overall,": 0.12},
+            "zh": {"": 0.7, "总的来说 ，": 0.18, "总之 ，": 0.12},
         },
         "against": wording("Still,|Even so,", "不过 ，|即便如此 ，"),
     }
@@ -463,10 +466,10 @@ def default_lexicon() -> Lexicon:
             -1: {"and": 0.36, "but": 0.32, "none": 0.32},
         },
         verdict_tables={
-            (+1, 0): {**favourable},
-            (-1, 0): {**unfavourable},
-            (+1, +1): {**favourable},
-            (-1, -1): {**unfavourable},
+            (+1, 0): {k: 0.92 * p for k, p in favourable.items()} | {"wait": 0.08},
+            (-1, 0): {k: 0.8 * p for k, p in unfavourable.items()} | {"wait": 0.12, "keep": 0.08},
+            (+1, +1): favourable,
+            (-1, -1): {k: 0.94 * p for k, p in unfavourable.items()} | {"wait": 0.06},
             (+1, -1): {"wait": 0.34, "not again": 0.24, "keep": 0.14, "avoid": 0.12,
                        "buy again": 0.08, "send back": 0.08},
             (-1, +1): {"keep": 0.3, "buy again": 0.24, "wait": 0.2, "worth it": 0.14,
