@@ -139,7 +139,10 @@ def _transfer(url: str, part: Path, name: str, timeout: float) -> None:
             start = 0  # the server sends the whole file
         length = response.headers.get("Content-Length")
         total = start + int(length) if length else None
-        bar = tqdm(desc=name, total=total, initial=start, unit="B", unit_scale=True, disable=None)
+        bar = tqdm(
+            desc=name, total=total, initial=start, unit="B", unit_scale=True,
+            ascii=True, leave=False, mininterval=0.5,
+        )  # fmt: skip
         with open(part, "ab" if start else "wb") as file, bar:
             while chunk := response.read(_CHUNK):
                 file.write(chunk)

@@ -25,6 +25,7 @@ import ast
 import importlib.util
 import inspect
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -53,8 +54,10 @@ def docstrings(package: str = "keras") -> list[str]:
         raise ModuleNotFoundError(f"no package named {package!r} is installed to read docs from")
     root = Path(next(iter(spec.submodule_search_locations)))
     found: dict[str, None] = {}
-    for path in sorted(root.rglob("*.py"), key=lambda p: p.relative_to(root).as_posix()):
-        found.update(dict.fromkeys(_of_source(path.read_text(encoding="utf-8"))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # escapes in other people's strings
+        for path in sorted(root.rglob("*.py"), key=lambda p: p.relative_to(root).as_posix()):
+            found.update(dict.fromkeys(_of_source(path.read_text(encoding="utf-8"))))
     return list(found)
 
 
@@ -97,13 +100,21 @@ def load() -> Corpus:
 
 
 def _of_source(source: str) -> Iterator[str]:
-    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    owners = [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
-    for node in sorted(owners, key=lambda n: getattr(n, "lineno", 0)):
+    for node in _owners(ast.parse(source)):
         text = inspect.cleandoc(ast.get_docstring(node, clean=False) or "")
         text = "\n".join(line.rstrip() for line in text.split("\n")).strip()
         if text:
             yield text
+
+
+def _owners(node: ast.AST) -> Iterator[ast.AST]:
+    """The module, classes and functions in the order of their lines."""
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        yield node
+    for child in ast.iter_child_nodes(node):
+        # Only statements are entered: most nodes are expressions, which own no docstring.
+        if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
+            yield from _owners(child)
 
 
 def _blocks(text: str) -> Iterator[list[str]]:
