@@ -22,13 +22,24 @@ class Windows(keras.utils.PyDataset):
         batch_size: windows a batch.
         steps: batches an epoch.
         seed: chooses the windows.
+        boundary: if given, every window starts with this token, so that a text of independent
+            lines is always read from the start of one, and no prediction lacks its context.
 
     Raises:
-        ValueError: if the text is not one axis of integers, is shorter than `length` + 1, or a
-            number is below 1.
+        ValueError: if the text is not one axis of integers, is shorter than `length` + 1, has no
+            boundary that far from its end, or a number is below 1.
     """
 
-    def __init__(self, ids: ArrayLike, length: int, batch_size: int, steps: int, seed: int) -> None:
+    def __init__(
+        self,
+        ids: ArrayLike,
+        length: int,
+        batch_size: int,
+        steps: int,
+        seed: int,
+        *,
+        boundary: int | None = None,
+    ) -> None:
         super().__init__()
         self.ids = _one_axis_of_ints(ids)
         self.length = _at_least_one(length, "length")
@@ -39,6 +50,13 @@ class Windows(keras.utils.PyDataset):
                 f"a window of {length} tokens and its target need a text of at least "
                 f"{length + 1}, got one of {len(self.ids)}"
             )
+        self.starts = None
+        if boundary is not None:
+            self.starts = np.flatnonzero(self.ids[:-length] == boundary)
+            if not len(self.starts):
+                raise ValueError(
+                    f"no boundary (token {boundary}) is followed by {length} tokens or more"
+                )
         self.seed = seed
         self.epoch = 0
 
@@ -48,7 +66,10 @@ class Windows(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return inputs and targets, int32, each of shape (batch_size, length)."""
         rng = np.random.default_rng((self.seed, self.epoch, index))
-        starts = rng.integers(len(self.ids) - self.length, size=self.batch_size)
+        if self.starts is None:
+            starts = rng.integers(len(self.ids) - self.length, size=self.batch_size)
+        else:
+            starts = self.starts[rng.integers(len(self.starts), size=self.batch_size)]
         windows = self.ids[starts[:, None] + np.arange(self.length + 1)].astype(np.int32)
         return windows[:, :-1], windows[:, 1:]
 

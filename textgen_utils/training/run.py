@@ -34,6 +34,7 @@ def train(
     learning_rate: float = 3e-3,
     eval_every: int,
     seed: int,
+    lines: bool = False,
     optimizer: keras.optimizers.Optimizer | None = None,
     checkpoint: str | os.PathLike | None = None,
     patience: int | None = None,
@@ -55,6 +56,8 @@ def train(
         learning_rate: the peak of `warmup_cosine`; not used if there is an `optimizer`.
         eval_every: steps between evaluations.
         seed: chooses the windows. (The weights were drawn when the model was made.)
+        lines: start every window at the model's boundary. For texts of short independent lines,
+            where a window that starts inside a line lacks what its predictions depend on.
         optimizer: None: `adam` with `warmup_cosine`.
         checkpoint: a file from which a run that was stopped goes on when it is started again
             with the same arguments, to the same result; written at each evaluation.
@@ -69,7 +72,8 @@ def train(
             or of a run with other settings.
         FloatingPointError: if a loss is not finite; the model then has its best weights so far.
     """
-    batches = Windows(train_ids, window, batch_size, eval_every, seed)
+    boundary = model.boundary if lines else None
+    batches = Windows(train_ids, window, batch_size, eval_every, seed, boundary=boundary)
     valid_ids = np.asarray(valid_ids)
     context = window if model.max_context is None else None
     if optimizer is None:
@@ -88,6 +92,7 @@ def train(
             "window": window,
             "batch_size": batch_size,
             "seed": seed,
+            "lines": lines,
             "train_ids": _fingerprint(batches.ids),
             "valid_ids": _fingerprint(valid_ids),
         },
