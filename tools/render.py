@@ -64,7 +64,8 @@ def api_pages(package: str = "textgen_utils") -> dict[str, bytes]:
     pages = {}
     for name in public_modules(package):
         title = name.removeprefix(f"{package}.")
-        text = f"# {title}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n"
+        text = f"# {title}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n"
+        text += "   :ignore-module-all:\n```\n"  # what a package re-exports is on its own page
         pages[f"{API}/{name}.md"] = text.encode()
     return pages
 
