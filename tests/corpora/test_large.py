@@ -60,6 +60,9 @@ def test_multi30k(languages):
     assert [len(p) for p in (pairs.train, pairs.valid, pairs.test)] == [29_000, 1_014, 1_000]
     assert all(source and target for source, (target,) in pairs.train)
     if languages == ("en", "de"):
+        train = {pair.source for pair in pairs.train}
+        assert sum(pair.source in train for pair in pairs.valid) == 1  # as the data card says
+        assert not any(pair.source in train for pair in pairs.test)
         assert pairs.train[0].source == "Two young, White males are outside near many bushes."
 
 

@@ -1,9 +1,11 @@
 import hashlib
 from itertools import chain, combinations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse.csgraph import connected_components
 
 from textgen_utils.corpora import splits
 
@@ -49,6 +51,27 @@ def test_closed_vocabulary_moves_only_what_it_must(items):
     known = set("".join(plain[0]))
     assert set(train) - set(plain[0]) == {i for i in plain[1] + plain[2] if set(i) - known}
     assert train == [i for i in items if i in set(train)]  # order kept
+
+
+@given(st.lists(st.text("aAbBcC", min_size=1, max_size=3), unique=True))
+def test_closed_vocabulary_separates_no_keys(items):
+    fractions = (0.4, 0.3, 0.3)
+    parts = splits.partition(items, key=str.lower, fractions=fractions, symbols=set)
+    keys = [{item.lower() for item in part} for part in parts]
+    assert all(a.isdisjoint(b) for a, b in combinations(keys, 2))
+    assert set("".join(parts[1] + parts[2])) <= set("".join(parts[0]))
+
+
+@given(st.sets(st.text("abc", max_size=3), min_size=1))
+def test_families_are_the_connected_components(items):
+    family = splits.families(items, set)  # strings that share a letter belong together
+    order = sorted(items)
+    linked = np.array([[bool(set(a) & set(b)) for b in order] for a in order])
+    _, labels = connected_components(linked)
+    for label in set(labels):
+        members = [item for item, other in zip(order, labels, strict=True) if other == label]
+        assert {family[item] for item in members} == {min(members)}
+    assert set(family) == items
 
 
 def test_shuffled_is_a_permutation_that_ignores_the_given_order():

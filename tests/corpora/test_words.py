@@ -80,6 +80,16 @@ def test_chinese_phrases_are_split_without_overlap(idioms_only):
     assert min(map(len, parts[1:])) > 0.04 * len(expected)
 
 
+def test_chinese_variants_are_not_separated():
+    corpus = chinese.load(idioms_only=True)
+    train, *held_out = (lines(text) for text in (corpus.train, corpus.valid, corpus.test))
+    rearranged = {"".join(sorted(phrase)) for phrase in train}
+    for phrase in [*held_out[0][:150], *held_out[1][:150]]:
+        assert "".join(sorted(phrase)) not in rearranged
+        shared = max(sum(a == b for a, b in zip(phrase, p, strict=True)) for p in train)
+        assert shared <= 2, phrase
+
+
 def test_chinese_idioms_are_where_the_phrases_are():
     # A model that saw all training phrases may be asked about the idioms of test.
     everything, idioms = chinese.load(), chinese.load(idioms_only=True)

@@ -1,4 +1,4 @@
-"""Multi30k: image captions in English with professional translations to German and French.
+"""Multi30k: image captions in English with translations to German and French.
 
 29,000 training, 1,014 validation and 1,000 test sentences (task 1, test set of 2016), the parts
 that its authors made. Captions are taken as they are, but for white space at their ends.

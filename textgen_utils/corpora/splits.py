@@ -7,7 +7,7 @@ or removing other items moves nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -44,7 +44,7 @@ def by_hash(key: str, fractions: Fractions = FRACTIONS) -> str:
 
 
 def partition(
-    items: Iterable[Item],
+    items: Sequence[Item],
     key: Callable[[Item], str],
     fractions: Fractions = FRACTIONS,
     symbols: Callable[[Item], Iterable[str]] | None = None,
@@ -52,31 +52,56 @@ def partition(
     """Splits items in three by the hash of their key, keeping their order.
 
     Args:
-        items: what is to be split.
+        items: what is to be split, hashable.
         key: gives the string that decides; equal keys are never separated.
         fractions: expected shares of train, valid and test.
         symbols: where given, an item of valid or test that has a symbol which no item hashed to
-            train has is moved to train, so that a model of the training symbols can score the
-            other parts. The moved items are rare ones: the parts become slightly easier.
+            train has is moved to train with all items of its key, so that a model of the
+            training symbols can score the other parts. What is moved is rare: the parts become
+            slightly easier.
 
     Returns:
         The train, valid and test items.
+
+    Raises:
+        ValueError: the fractions are not three shares that sum to 1.
     """
     _check(fractions)
-    items = list(items)
-    parts = [by_hash(key(item), fractions) for item in items]
+    keys = {item: key(item) for item in items}
+    part = {k: by_hash(k, fractions) for k in set(keys.values())}
     if symbols is not None:
-        known = {
-            s for item, part in zip(items, parts, strict=True) if part == "train"
-            for s in symbols(item)
-        }  # fmt: skip
-        parts = [
-            part if part == "train" or known.issuperset(symbols(item)) else "train"
-            for item, part in zip(items, parts, strict=True)
-        ]
-    return tuple(
-        [item for item, part in zip(items, parts, strict=True) if part == name] for name in PARTS
-    )
+        known = {s for item, k in keys.items() if part[k] == "train" for s in symbols(item)}
+        for item, k in keys.items():
+            if not known.issuperset(symbols(item)):
+                part[k] = "train"
+    return tuple([item for item in items if part[keys[item]] == name] for name in PARTS)
+
+
+def families(items: Iterable[str], signs: Callable[[str], Iterable[Hashable]]) -> dict[str, str]:
+    """Groups items that must not be separated, to split by group and not by item.
+
+    Args:
+        items: distinct strings.
+        signs: gives the signs of an item; items with a common sign are of one family, and so are
+            all that are linked through others.
+
+    Returns:
+        item -> the first of its family, in the order of code points.
+    """
+    parent: dict[str, str] = {}
+
+    def root(item: str) -> str:
+        while parent[item] != item:
+            parent[item] = item = parent[parent[item]]
+        return item
+
+    owner: dict[Hashable, str] = {}
+    for item in sorted(items):
+        parent[item] = item
+        for sign in signs(item):
+            a, b = root(owner.setdefault(sign, item)), root(item)
+            parent[max(a, b)] = min(a, b)
+    return {item: root(item) for item in parent}
 
 
 def shuffled(items: Sequence[str]) -> list[str]:
