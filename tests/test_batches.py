@@ -130,3 +130,13 @@ def test_each_pair_is_used_once_a_pass():
 def test_bad_pairs_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         pairs(**changes)
+
+
+def test_windows_can_start_at_a_boundary():
+    ids = np.array([5, 0, 1, 2, 0, 3, 0, 4, 4, 0])
+    windows = Windows(ids, 3, batch_size=200, steps=1, seed=0, boundary=0)
+    inputs, targets = windows[0]
+    assert {tuple(row) for row in inputs} == {(0, 1, 2), (0, 3, 0), (0, 4, 4)}
+    assert {tuple(row) for row in targets} == {(1, 2, 0), (3, 0, 4), (4, 4, 0)}
+    with pytest.raises(ValueError, match="no boundary"):
+        Windows(ids, 3, 1, 1, seed=0, boundary=7)

@@ -156,14 +156,13 @@ def train_on(
         "optimizer": {k: repr(v) for k, v in optimizer.get_config().items() if k != "name"},
         **(settings or {}),
     }
-    recorder = Recorder(validate, checkpoint, settings, patience, steps)
+    recorder = Recorder(batches, validate, checkpoint, settings, patience, steps)
     if checkpoint is not None and Path(checkpoint).exists():
         recorder.resume(model)
-    batches.epoch = len(recorder.curve)
     if not recorder.finished:
         model.fit(
             batches,
-            initial_epoch=batches.epoch,
+            initial_epoch=len(recorder.curve),
             epochs=steps // every,
             shuffle=False,
             verbose=0,
@@ -184,6 +183,8 @@ class Recorder(keras.callbacks.Callback):
     """Evaluates after each epoch of `fit`, and decides whether to go on.
 
     Args:
+        batches: told of each epoch by its number: Keras draws a batch and ends an epoch before
+            the first one, to learn the shapes.
         validate: returns the validation loss, nats per token.
         path: the checkpoint's file, or None.
         settings: what the run was started with.
@@ -193,6 +194,7 @@ class Recorder(keras.callbacks.Callback):
 
     def __init__(
         self,
+        batches: keras.utils.PyDataset,
         validate: Callable[[], float],
         path: str | os.PathLike | None,
         settings: dict[str, Any],
@@ -200,6 +202,7 @@ class Recorder(keras.callbacks.Callback):
         steps: int,
     ) -> None:
         super().__init__()
+        self.batches = batches
         self.validate = validate
         self.path = path
         self.settings = settings
@@ -231,6 +234,10 @@ class Recorder(keras.callbacks.Callback):
         self.best_weights = self.best_weights or self.model.get_weights()
         self.start = time.perf_counter()
         self.bar = progress_bar("training", total=self.steps, initial=self.step)
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Choose the epoch's batches."""
+        self.batches.epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Count the step; stop at a loss that is not finite."""

@@ -1,0 +1,232 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from textgen_utils.batches import PairBatches, Windows
+from textgen_utils.evaluation import evaluate
+from textgen_utils.models.recurrent import LSTMLanguageModel
+from textgen_utils.training import Curve, adam, token_loss, train, train_on, warmup_cosine
+
+IDS = np.random.default_rng(0).choice(5, p=[0.4, 0.3, 0.2, 0.05, 0.05], size=3000).astype("int32")
+SETTINGS = {"steps": 6, "window": 8, "batch_size": 4, "eval_every": 2, "seed": 1}
+
+
+def make(seed=0, **options):
+    keras.utils.set_random_seed(seed)
+    return LSTMLanguageModel(5, **{"width": 8, "boundary": 0, "dropout": 0.2, **options})
+
+
+def run(model=None, **changes):
+    model = model or make()
+    curve = train(model, IDS[:2000], IDS[2000:2200], **{**SETTINGS, **changes})
+    return model, curve
+
+
+def assert_same(first, second):
+    (model, curve), (other, other_curve) = first, second
+    assert curve.steps == other_curve.steps
+    np.testing.assert_allclose(curve.train, other_curve.train, atol=1e-6)
+    np.testing.assert_allclose(curve.valid, other_curve.valid, atol=1e-6)
+    for w, v in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(w, v, atol=1e-6)
+
+
+def test_training_learns_the_frequencies():
+    model = make(dropout=0.0)
+    _, curve = run(model, steps=120, eval_every=40, learning_rate=2e-2)
+    frequencies = np.bincount(IDS[2000:2200]) / 200
+    entropy = -(frequencies * np.log(frequencies)).sum()
+    assert curve.steps == [40, 80, 120]
+    assert curve.valid[-1] < entropy + 0.08
+    assert curve.train[0] > curve.train[-1]
+    assert curve.seconds == sorted(curve.seconds)
+    assert evaluate(model, IDS[2000:2200], context=8).nats_per_token == pytest.approx(
+        min(curve.valid), abs=1e-6
+    )
+
+
+def test_the_steps_are_those_of_a_loop_by_hand():
+    model, curve = run(make(dropout=0.0), steps=4, eval_every=4)
+    other = make(dropout=0.0)
+    other.compile(adam(warmup_cosine(3e-3, 4)), token_loss())
+    batches = Windows(IDS[:2000], 8, 4, 4, 1)
+    losses = [other.train_on_batch(*batches[i], return_dict=True)["loss"] for i in range(4)]
+    assert curve.train == pytest.approx([float(np.mean(losses))], abs=1e-5)
+    for w, v in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(w, v, atol=1e-6)
+
+
+def test_the_same_seed_trains_the_same_model():
+    assert_same(run(), run())
+    assert run()[1].train != run(seed=2)[1].train
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path):
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path[:0] = [{os.path.dirname(__file__)!r}]\n"
+        "import numpy as np, time, test_training as t\n"
+        "from textgen_utils.training import run as module\n"
+        "slow = module.evaluate\n"
+        "def evaluate(*arguments, **options):\n"
+        "    time.sleep(float(sys.argv[2]))\n"
+        "    return slow(*arguments, **options)\n"
+        "module.evaluate = evaluate\n"
+        "model, curve = t.run(steps=12, checkpoint=sys.argv[1])\n"
+        "curve.save(sys.argv[3]); np.savez(sys.argv[4], *model.get_weights())\n"
+    )
+    checkpoint, results = tmp_path / "checkpoint", []
+    arguments = [sys.executable, str(script), str(checkpoint)]
+    victim = subprocess.Popen([*arguments, "0.7", "none.json", "none.npz"], cwd=tmp_path)
+    deadline = time.monotonic() + 100
+    while not checkpoint.exists() and time.monotonic() < deadline and victim.poll() is None:
+        time.sleep(0.05)
+    victim.send_signal(signal.SIGKILL)
+    assert victim.wait() == -signal.SIGKILL
+    with np.load(checkpoint) as file:
+        assert '"steps": [12' not in str(file["text"])
+    subprocess.run([*arguments, "0", "curve.json", "weights.npz"], cwd=tmp_path, check=True)
+    model, curve = run(steps=12)
+    resumed = Curve.load(tmp_path / "curve.json")
+    assert resumed.steps == curve.steps == [2, 4, 6, 8, 10, 12]
+    np.testing.assert_allclose(resumed.train, curve.train, atol=1e-6)
+    np.testing.assert_allclose(resumed.valid, curve.valid, atol=1e-6)
+    assert resumed.seconds == sorted(resumed.seconds)
+    with np.load(tmp_path / "weights.npz") as file:
+        results = [file[name] for name in file.files]
+    for w, v in zip(results, model.get_weights(), strict=True):
+        np.testing.assert_allclose(w, v, atol=1e-6)
+
+
+def test_a_finished_run_is_not_run_again(tmp_path):
+    first = run(checkpoint=tmp_path / "c")
+    stamp = (tmp_path / "c").stat().st_mtime_ns
+    assert_same(first, run(make(seed=9), checkpoint=tmp_path / "c"))
+    assert (tmp_path / "c").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [({"seed": 2}, "seed"), ({"learning_rate": 1e-3}, "optimizer"), ({"steps": 8}, "steps")],
+)
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path, changes, name):
+    run(checkpoint=tmp_path / "c")
+    with pytest.raises(ValueError, match=f"other settings .*{name}: .* there, .* here"):
+        run(checkpoint=tmp_path / "c", **changes)
+    with pytest.raises(ValueError, match=r"other settings .*model: "):
+        run(make(width=9), checkpoint=tmp_path / "c")
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"no zip"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
+    path = tmp_path / "c"
+    run(checkpoint=path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"checkpoint .* is damaged"):
+        run(checkpoint=path)
+
+
+class Worse:
+    """A validation loss that is lowest at the second evaluation."""
+
+    def __init__(self, model):
+        self.model, self.seen, self.losses = model, [], iter([3.0, 1.0, 2.0, 2.5, 0.5])
+
+    def __call__(self):
+        self.seen.append(self.model.get_weights())
+        return next(self.losses)
+
+
+def test_patience_stops_and_the_best_weights_come_back():
+    model = make()
+    validate = Worse(model)
+    curve = train_on(
+        model, Windows(IDS, 8, 4, 2, 0), validate, steps=10, optimizer=adam(1e-2), patience=2
+    )
+    assert curve.valid == [3.0, 1.0, 2.0, 2.5]
+    assert curve.best == 1
+    for w, v, last in zip(model.get_weights(), *validate.seen[1::2], strict=True):
+        np.testing.assert_array_equal(w, v)
+        assert not np.array_equal(w, last)
+
+
+def test_divergence_names_the_step_and_keeps_good_weights():
+    class Poisoned(Windows):
+        def __getitem__(self, index):
+            inputs, targets = super().__getitem__(index)
+            weight = np.inf if (self.epoch, index) == (1, 1) else 1.0
+            return inputs, targets, np.full(targets.shape, weight, "float32")
+
+    model = make()
+    kept = []
+
+    def validate():
+        kept.append(model.get_weights())
+        return 1.0
+
+    with pytest.raises(
+        FloatingPointError, match=r"training loss is not finite at step 5;.* step 3"
+    ):
+        train_on(model, Poisoned(IDS, 8, 4, 3, 0), validate, steps=9, optimizer=adam(1e-2))
+    for w, v in zip(model.get_weights(), kept[0], strict=True):
+        np.testing.assert_array_equal(w, v)
+    with pytest.raises(FloatingPointError, match="validation loss is not finite at step 3"):
+        train_on(make(), Windows(IDS, 8, 4, 3, 0), lambda: np.nan, steps=3, optimizer=adam(1e-2))
+
+
+def test_masked_pairs_are_trained_on_what_counts():
+    source, shifted = keras.Input((None,), dtype="int32"), keras.Input((None,), dtype="int32")
+    embedded = keras.layers.Embedding(6, 4)(shifted)
+    outputs = keras.layers.Dense(6)(embedded)
+    model = keras.Model([source, shifted], outputs)
+    batches = PairBatches([[1], [2, 3]], [[4, 0], [4, 4, 4, 0]], 2, 1, 0, boundary=0, padding=5)
+    model.layers[-1].set_weights([np.zeros((4, 6)), np.array([0, 0, 0, 0, 0, 50.0])])
+    curve = train_on(model, batches, lambda: 1.0, steps=1, optimizer=adam(1e-9))
+    # Sure of the padding: right where nothing counts, wrong by 50 nats wherever something does.
+    assert curve.train == pytest.approx([50.0], abs=1e-3)
+
+
+def test_warmup_and_cosine():
+    rate = warmup_cosine(1.0, 110, warmup=10, final=0.1)
+    values = [float(rate(step)) for step in (10, 60, 110, 200)]
+    np.testing.assert_allclose(values, [1.0, 0.55, 0.1, 0.1], atol=1e-6)
+    rise = [float(rate(step)) for step in range(11)]
+    np.testing.assert_allclose(np.diff(rise), np.full(10, rise[1] - rise[0]), atol=1e-6)
+    assert rise[0] > 0
+    assert float(warmup_cosine(1.0, 10, warmup=0)(0)) == pytest.approx(1.0)
+
+
+def test_a_curve_survives_the_disk(tmp_path):
+    curve = Curve([1, 2], [3.0, 2.0], [3.5, 2.5], [0.1, 0.2])
+    assert Curve.load(curve.save(tmp_path / "curve.json")) == curve
+    (tmp_path / "curve.json").write_text('{"steps": [1]}')
+    with pytest.raises(ValueError, match="not a saved curve"):
+        Curve.load(tmp_path / "curve.json")
+    with pytest.raises(FileNotFoundError):
+        Curve.load(tmp_path / "missing.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 5}, "steps must be a multiple of the 2 between evaluations, got 5"),
+        ({"steps": 0}, "steps"),
+        ({"eval_every": 0}, "at least 1"),
+        ({"window": 5000}, "need a text of at least 5001"),
+        ({"patience": 0}, "patience must be at least 1"),
+        ({"learning_rate": 0.0}, "positive"),
+        ({"learning_rate": float("nan")}, "positive"),
+    ],
+)
+def test_bad_settings_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        run(**changes)
+    with pytest.raises(ValueError, match="warm-up"):
+        warmup_cosine(1.0, 10, warmup=10)
