@@ -247,6 +247,12 @@ def test_bad_lexicon_is_named():
     degrees["very"] = dataclasses.replace(degrees["very"], words={"en": {"very": 0.9}, "zh": {}})
     with pytest.raises(ValueError, match="wording of very in en"):
         dataclasses.replace(lexicon, degrees=degrees)
+    degrees["very"] = dataclasses.replace(lexicon.degrees["very"], scale=-1.0)
+    with pytest.raises(ValueError, match=r"very: 'not \.\.\.' goes with scale < 0"):
+        dataclasses.replace(lexicon, degrees=degrees)
+    camera = dataclasses.replace(lexicon.products["camera"], aspects={"screen": 1.0})
+    with pytest.raises(ValueError, match="camera: two clauses need two aspects"):
+        dataclasses.replace(lexicon, products={**lexicon.products, "camera": camera})
 
 
 def test_unknown_meaning_is_named():

@@ -101,8 +101,10 @@ class Reviews:
     def words(self, string: str, language: str) -> list[str]:
         """Split a review into the grammar's own words; joining them gives the string back.
 
+        The longest word that fits is always the right one, as for a dictionary-based segmenter.
+
         Raises:
-            ValueError: the string is not a review in this language.
+            ValueError: the string cannot be spelled with the words of this language.
         """
         return longest_match(string, set(self.automaton(language, "words").symbols))
 

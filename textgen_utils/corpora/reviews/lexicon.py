@@ -60,7 +60,10 @@ class Aspect:
 
 @dataclass(frozen=True)
 class Degree:
-    """An adverb. ``scale`` multiplies the strength of the opinion; a negation has scale < 0."""
+    """An adverb. ``scale`` multiplies the strength of the opinion.
+
+    A negation has scale < 0 and a name that begins with "not"; no other degree has either.
+    """
 
     words: Wording
     scale: float
@@ -90,7 +93,8 @@ class Lexicon:
         markers: wording of " Although" / " Not only" / ", but" ... by name, with {} for the aspect.
 
     Raises:
-        ValueError: a table does not sum to 1, or names a value that has no entry.
+        ValueError: a table does not sum to 1, or names a value that has no entry; a product has
+            fewer than two aspects; a degree's name and scale disagree about negation.
     """
 
     products: Mapping[str, Product]
@@ -111,6 +115,12 @@ class Lexicon:
     def __post_init__(self) -> None:
         for name, table, known in _tables(self):
             check_table(name, table, known)
+        for name, product in self.products.items():
+            if len(product.aspects) < 2:
+                raise ValueError(f"{name}: two clauses need two aspects, has {[*product.aspects]}")
+        for name, degree in self.degrees.items():
+            if (degree.scale < 0) != (name.split()[0] == "not"):
+                raise ValueError(f"{name}: 'not ...' goes with scale < 0, received {degree.scale}")
 
     def shrink(self, keep: int, synonyms: int) -> Lexicon:
         """Return a small language: the first ``keep`` values of every table, renormalised.
@@ -144,9 +154,9 @@ class Lexicon:
 
 def check_table(name: str, table: Table, known: Iterable[str] | None = None) -> None:
     """Raise ValueError unless the table is a probability distribution over known values."""
-    if not table or min(table.values()) < 0 or not math.isclose(sum(table.values()), 1.0):
+    if not table or min(table.values()) <= 0 or not math.isclose(sum(table.values()), 1.0):
         total = sum(table.values())
-        raise ValueError(f"{name}: probabilities must be >= 0 and sum to 1, received sum {total}")
+        raise ValueError(f"{name}: probabilities must be > 0 and sum to 1, received sum {total}")
     if known is not None and (unknown := set(table) - set(known)):
         raise ValueError(f"{name}: no entry for {sorted(unknown)}; known: {sorted(known)}")
 

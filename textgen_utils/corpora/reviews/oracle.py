@@ -13,7 +13,8 @@ class Oracle:
     The state is an int64 array (batch,) of automaton states. A token that the language does not
     allow has log-probability -inf and leads to the dead state, where every token has -inf: a row of
     ``step`` then holds no distribution. Only the boundary leads out, as it leads from everywhere to
-    the start of a review; so one impossible line does not spoil the score of the next.
+    the start of a review; so one impossible line does not spoil the score of the next. A window
+    that begins in the middle of a review is impossible too: score whole lines (``context=None``).
 
     Args:
         automaton: from ``Reviews.automaton``.

@@ -93,7 +93,7 @@ def aspects() -> dict[str, Aspect]:
             "price|cost",
             "价格|价钱",
             "reasonable|fair:合理|公道; affordable:实惠|亲民; attractive:诱人",
-            "high~:高; absurd!|outrageous:离谱|夸张; shocking!:吓人|惊人",
+            "high~:高; steep!:离谱|夸张; daunting!:吓人|惊人",
         ),
         "delivery": _aspect(
             "delivery|shipping",
@@ -361,9 +361,9 @@ def degrees() -> dict[str, Degree]:
         "plain": Degree({"en": {"": 1.0}, "zh": {"很": 1.0}}, 1.0),
         "very": Degree(wording("very|really", "非常|特别"), 1.5),
         "quite": Degree(wording("quite|pretty", "挺|相当|比较"), 0.75),
-        "extremely": Degree(wording("extremely|incredibly", "极其|超级"), 2.0),
+        "extremely": Degree(wording("extremely|incredibly", "超级|格外"), 2.0),
         "slightly": Degree(wording("a bit|a little", "有点|有些"), 0.5),
-        "too": Degree(wording("too|far too", "太|过于"), 1.5),
+        "too": Degree(wording("too|far too", "太|实在 太"), 1.5),
         "not": Degree(wording("not", "不|并不"), -0.5),
         "not very": Degree(wording("not very|not all that", "不太|不怎么"), -0.5),
         "not at all": Degree(
