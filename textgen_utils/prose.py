@@ -1,0 +1,26 @@
+"""Measured numbers for the prose of a page, so that none is typed by hand."""
+
+from __future__ import annotations
+
+import math
+
+
+def numbers(**values: float) -> None:
+    """Offer numbers to the text of a notebook, where ``{glue:text}`name:.3f` `` shows them.
+
+    Six significant digits are kept: more would differ between machines, whose sums are taken in
+    different orders, and no sentence needs them.
+
+    Args:
+        **values: name to number.
+
+    Raises:
+        ValueError: if a value is not a number.
+        ModuleNotFoundError: if MyST-NB is missing; it comes with ``textgen_utils[book]``.
+    """
+    from myst_nb import glue
+
+    for name, value in values.items():
+        value = float(value)
+        whole = math.isfinite(value) and value == int(value) and abs(value) < 1e6
+        glue(name, int(value) if whole else float(f"{value:.6g}"), display=False)
