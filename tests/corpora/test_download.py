@@ -122,6 +122,7 @@ def test_always_truncated_download_says_how_far_it_came(server, cache):
 def test_server_that_cannot_resume_sends_all_again(server):
     server.plan = ["cut", "ignore range"]
     assert fetch(server.url).read_bytes() == CONTENT
+    assert len(server.ranges) == 2
 
 
 @pytest.mark.parametrize("rest", [b"another file", CONTENT + b"too long"])

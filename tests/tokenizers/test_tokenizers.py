@@ -170,6 +170,13 @@ def test_unknown_character_is_named():
             Characters.fit("ac~").encode(symbol)
 
 
+def test_every_code_point_is_known_or_unknown():
+    characters = Characters.fit("ac~é", unknown="?")
+    text = "".join(map(chr, range(0x2000)))
+    known = {token: i for i, token in enumerate(characters.tokens)}
+    assert characters.encode(text).tolist() == [known.get(c, known["?"]) for c in text]
+
+
 def test_unknown_symbols_become_the_unknown_token():
     characters = Characters.fit("ab", unknown="\ufffd")
     assert characters.decode(characters.encode("a猫b\U0010ffff\ufffd")) == "a\ufffdb\ufffd\ufffd"
@@ -224,6 +231,7 @@ def test_lexicon_takes_the_longest_word_that_fits():
     lexicon = Lexicon.fit("研究生命起源\n", ["研究", "研究生", "生命", "起源"])
     assert lexicon.pieces("研究生命起源") == ["研究生", "命", "起源"]  # greedy, and wrong
     assert lexicon.pieces("研究起") == ["研究", "起"]
+    assert lexicon.pieces("研命研") == ["研", "命", "研"]
     assert set(lexicon.tokens) == {"\n", "研究", "研究生", "生命", "起源", "命"}
 
 
@@ -251,6 +259,13 @@ def test_byte_pairs_learn_the_most_frequent_pair_first():
     tokenizer = BytePair.fit("abab abab abab\n" * 5, vocab_size=258)
     assert tokenizer.tokens[256:] == ["ab", "abab"]
     assert tokenizer.pieces("abab\n") == ["abab", "\n"]
+
+
+def test_byte_pairs_join_a_word_with_its_space_but_never_newlines():
+    tokenizer = BytePair.fit("a camera\n\n\n\na camera  \n\n" * 20, vocab_size=300)
+    assert " camera" in tokenizer.tokens
+    assert [t for t in tokenizer.tokens if "\n" in t] == ["\n"]
+    assert tokenizer.vocab_size < 300  # no more pairs
 
 
 def test_byte_pairs_show_bytes_that_are_no_character():
