@@ -159,3 +159,13 @@ def test_a_tied_model_has_no_second_matrix():
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         LSTMLanguageModel(11, **{"width": 8, "boundary": 2, **options})
+
+
+def test_the_seed_and_nothing_else_draws_the_weights():
+    first = LSTMLanguageModel(5, width=4, depth=2, boundary=0, seed=3).get_weights()
+    keras.utils.set_random_seed(99)
+    again = LSTMLanguageModel(5, width=4, depth=2, boundary=0, seed=3).get_weights()
+    other = LSTMLanguageModel(5, width=4, depth=2, boundary=0, seed=4).get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], other[0])
+    assert not np.array_equal(first[1][:4], first[4][:4])  # the two layers differ
