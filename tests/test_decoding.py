@@ -26,7 +26,8 @@ class Table:
         return np.zeros(batch_size, int)
 
     def step(self, tokens, state):
-        return np.log(self.probs[tokens]), state + 1
+        with np.errstate(divide="ignore"):
+            return np.log(self.probs[tokens]), state + 1
 
 
 def sequences(table, length, transform=lambda row: row):
