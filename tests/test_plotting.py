@@ -38,6 +38,8 @@ def test_a_learning_curve_is_labelled():
     texts = [text.get_text() for text in ax.texts]
     assert "floor 1.200" in texts
     assert "5-gram 1.900" in texts
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["LSTM", "in training"]
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), CURVE.valid)
     plt.close(ax.figure)
 

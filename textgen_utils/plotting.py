@@ -50,11 +50,15 @@ def learning_curve(
     if not curves:
         raise ValueError("learning_curve needs at least one curve, got none")
     ax = _axes(ax)
+    dotted = False
     for i, (name, curve) in enumerate(curves.items()):
         colour = CYCLE[i % len(CYCLE)]
         ax.plot(curve.steps, curve.valid, color=colour, marker="o", markersize=3, label=name)
         if len(getattr(curve, "train", ())) == len(curve.steps):
             ax.plot(curve.steps, curve.train, color=colour, linestyle=":", linewidth=1)
+            dotted = True
+    if dotted:
+        ax.plot([], [], color="#555555", linestyle=":", linewidth=1, label="in training")
     for name, value in (baselines or {}).items():
         reference_line(ax, value, name, color=BASELINE)
     if floor is not None:
