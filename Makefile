@@ -64,7 +64,8 @@ test-package: $(STAMP)  ## Tests of the package, the tools and the project, on T
 test-jax: $(STAMP)  ## The same tests on JAX
 	@printf '\n== tests on JAX\n'
 	$(call THREADS,1) KERAS_BACKEND=jax $(PYTEST) -q -n $(TESTERS) --ignore tests/test_site.py \
-		--ignore tests/test_project.py --ignore-glob 'tests/test_tools*' tests
+		--ignore tests/test_project.py --ignore tests/test_notebooks.py \
+		--ignore-glob 'tests/test_tools*' tests
 
 test-notebooks: $(STAMP)  ## Run every notebook and compare its outputs with the committed ones
 	@printf '\n== notebooks against their committed outputs\n'

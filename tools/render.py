@@ -135,7 +135,7 @@ def build(source: Path, out: Path) -> int:
     A page that was read with a warning would not be read again while it does not change, so the
     pages read are remembered only after a build without any warning.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # autodoc imports the package
+    os.environ.setdefault("KERAS_BACKEND", "jax")  # autodoc imports the package: a quiet start
     from jupyter_book.sphinx import build_sphinx
 
     html, doctrees, clean = out / "html", out / "doctrees", out / "clean"
