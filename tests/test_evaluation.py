@@ -104,6 +104,7 @@ def test_report_of_a_model_whose_loss_is_known():
         "tokens": 30,
         "characters": 60,
         "context": None,
+        "lines": False,
     }
     assert evaluate(Uniform(), np.ones(30, int)).characters == 30
     assert evaluate(Uniform(), np.ones(30, int), context=7).context == 7
@@ -204,3 +205,27 @@ def test_errors(call, message):
 
 def test_the_test_model_is_a_language_model():
     assert isinstance(Odometer(), LanguageModel)
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(1, 7))
+def test_a_line_on_its_own_knows_nothing_of_the_others(ids, batch_size):
+    had = -token_log_probs(Odometer(), ids, lines=True, batch_size=batch_size)
+    expected, column = [], 0
+    for token in ids:
+        expected.append(column)
+        column = 0 if token == Odometer.boundary else column + 1
+    assert had.tolist() == expected
+
+
+def test_lines_are_one_convention_for_a_model_that_looks_no_further():
+    model, ids = bigram()
+    alone, stream = evaluate(model, ids, lines=True), evaluate(model, ids)
+    assert alone.nats_per_token == pytest.approx(stream.nats_per_token, rel=1e-12)
+    assert "the line so far" in str(alone)
+
+
+def test_lines_too_long_or_with_a_context_are_refused():
+    with pytest.raises(ValueError, match="line of 4 tokens is longer than max_context = 3"):
+        token_log_probs(Odometer(3), [1, 1, 1, 0, 1], lines=True)
+    with pytest.raises(ValueError, match="context=2"):
+        token_log_probs(Odometer(), [1, 0], lines=True, context=2)

@@ -11,7 +11,7 @@ import pytest
 from textgen_utils.batches import PairBatches, Windows
 from textgen_utils.evaluation import evaluate
 from textgen_utils.models.recurrent import LSTMLanguageModel
-from textgen_utils.training import Curve, adam, token_loss, train, train_on, warmup_cosine
+from textgen_utils.training import Curve, adam, muon, token_loss, train, train_on, warmup_cosine
 
 IDS = np.random.default_rng(0).choice(5, p=[0.4, 0.3, 0.2, 0.05, 0.05], size=3000).astype("int32")
 SETTINGS = {"steps": 6, "window": 8, "batch_size": 4, "eval_every": 2, "seed": 1}
@@ -230,3 +230,15 @@ def test_bad_settings_are_refused(changes, message):
         run(**changes)
     with pytest.raises(ValueError, match="warm-up"):
         warmup_cosine(1.0, 10, warmup=10)
+
+
+def test_muon_moves_a_matrix_by_an_orthogonal_step_of_the_size_of_adams():
+    rng = np.random.default_rng(0)
+    matrix = keras.Variable(np.zeros((6, 6), "float32"), name="kernel")
+    optimizer = muon(0.1, clip=None)
+    optimizer.build([matrix])
+    optimizer.apply([rng.normal(size=(6, 6)).astype("float32")])
+    step = keras.ops.convert_to_numpy(matrix)
+    singular = np.linalg.svd(step, compute_uv=False)
+    assert singular.min() > 0.5 * singular.max()  # Newton and Schulz stop near orthogonality
+    assert np.sqrt((step**2).mean()) == pytest.approx(0.1 * 0.2, rel=0.3)

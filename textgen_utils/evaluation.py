@@ -29,6 +29,7 @@ class Report:
         characters: the number of characters they spell.
         context: the least number of tokens to the left that a token was given where the text has
             them; None: all of the left text, always.
+        lines: whether that means the left text of the same line only.
     """
 
     nats_per_token: float
@@ -37,9 +38,11 @@ class Report:
     tokens: int
     characters: int
     context: int | None
+    lines: bool = False
 
     def __str__(self) -> str:
         context = "all the left text" if self.context is None else f"at least {self.context} tokens"
+        context = "the line so far" if self.lines else context
         return (
             f"{self.nats_per_token:.4f} nats/token, {self.bits_per_character:.4f} bits/character, "
             f"perplexity {self.perplexity:.2f} ({self.tokens:,} tokens, context: {context})"
@@ -52,6 +55,7 @@ def evaluate(
     *,
     context: int | None = None,
     characters: int | None = None,
+    lines: bool = False,
     batch_size: int = 64,
 ) -> Report:
     """Score every token of a text once and report the average.
@@ -61,6 +65,7 @@ def evaluate(
         ids: the text, ints, shape (time,).
         context: see `token_log_probs`.
         characters: number of characters of the text; None: each token is one character.
+        lines: see `token_log_probs`.
         batch_size: number of windows scored at a time.
 
     Raises:
@@ -68,7 +73,7 @@ def evaluate(
     """
     if characters is not None and characters < 1:
         raise ValueError(f"characters must be at least 1; got {characters}")
-    log_probs = token_log_probs(model, ids, context=context, batch_size=batch_size)
+    log_probs = token_log_probs(model, ids, context=context, lines=lines, batch_size=batch_size)
     nats = -float(log_probs.sum())
     tokens = len(log_probs)
     characters = tokens if characters is None else characters
@@ -78,12 +83,18 @@ def evaluate(
         perplexity=float(perplexity(nats / tokens)),
         tokens=tokens,
         characters=characters,
-        context=_context(model, context),
+        context=None if lines else _context(model, context),
+        lines=lines,
     )
 
 
 def token_log_probs(
-    model: LanguageModel, ids: ArrayLike, *, context: int | None = None, batch_size: int = 64
+    model: LanguageModel,
+    ids: ArrayLike,
+    *,
+    context: int | None = None,
+    lines: bool = False,
+    batch_size: int = 64,
 ) -> np.ndarray:
     """log p of every token of a text.
 
@@ -93,19 +104,24 @@ def token_log_probs(
             scored as it is, each token with all that is to its left.
         context: the least left context, in tokens. None: the whole text as one sequence, or half
             of `model.max_context` where the model has a limit.
-        batch_size: number of windows scored at a time. All calls of `score` for one text have
-            the same shape, (batch_size, context + stride) or smaller.
+        lines: score every line on its own, read from the boundary: right for texts of lines that
+            have nothing to do with each other. There is then no other `context` to choose.
+        batch_size: number of windows or lines scored at a time. All calls of `score` for one text
+            have the same shape, (batch_size, context + stride) or smaller.
 
     Returns:
         float64, nats, shape (time,).
 
     Raises:
         ValueError: an empty text, ids out of range, a context that leaves no room for a token
-            within `model.max_context`, or a model that returns the wrong shape or NaN.
+            within `model.max_context`, a line longer than that, both `lines` and a context, or a
+            model that returns the wrong shape or NaN.
     """
     ids = _text(model, ids)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1; got {batch_size}")
+    if lines:
+        return _line_log_probs(model, ids, context, batch_size)
     context = _context(model, context)
     if context is None:
         return _score(model, ids[None])[0]
@@ -116,6 +132,24 @@ def token_log_probs(
     rows = _windows(ids, window, stride, model.boundary)
     log_probs = _score_in_batches(model, rows, batch_size)
     return np.concatenate([log_probs[0], log_probs[1:, context:].ravel()])[: len(ids)]
+
+
+def _line_log_probs(
+    model: LanguageModel, ids: np.ndarray, context: int | None, batch_size: int
+) -> np.ndarray:
+    """log p of every token given the line so far, (time,); a line ends with its boundary."""
+    if context is not None:
+        raise ValueError(f"with lines=True the context is the line so far; got context={context}")
+    ends = np.flatnonzero(ids == model.boundary) + 1
+    lengths = np.diff(np.unique([0, *ends, len(ids)]))
+    if model.max_context is not None and lengths.max() > model.max_context:
+        raise ValueError(
+            f"a line of {lengths.max()} tokens is longer than max_context = {model.max_context}"
+        )
+    inside = np.arange(lengths.max()) < lengths[:, None]  # (lines, longest)
+    rows = np.full(inside.shape, model.boundary, dtype=ids.dtype)
+    rows[inside] = ids
+    return _score_in_batches(model, rows, batch_size)[inside]
 
 
 @dataclass(frozen=True)

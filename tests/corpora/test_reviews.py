@@ -250,7 +250,7 @@ def test_bad_lexicon_is_named():
     degrees["very"] = dataclasses.replace(lexicon.degrees["very"], scale=-1.0)
     with pytest.raises(ValueError, match=r"very: 'not \.\.\.' goes with scale < 0"):
         dataclasses.replace(lexicon, degrees=degrees)
-    camera = dataclasses.replace(lexicon.products["camera"], aspects={"screen": 1.0})
+    camera = dataclasses.replace(lexicon.products["camera"], aspects={"price": 1.0})
     with pytest.raises(ValueError, match="camera: two clauses need two aspects"):
         dataclasses.replace(lexicon, products={**lexicon.products, "camera": camera})
 

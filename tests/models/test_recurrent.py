@@ -169,3 +169,17 @@ def test_the_seed_and_nothing_else_draws_the_weights():
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0], other[0])
     assert not np.array_equal(first[1][:4], first[4][:4])  # the two layers differ
+
+
+def test_memory_spreads_the_times_for_which_cells_keep_what_they_have():
+    model = LSTMLanguageModel(5, width=400, boundary=0, memory=100, seed=1)
+    bias = ops.convert_to_numpy(model.recurrent[0].cell.bias)
+    i, f, g, o = np.split(bias, 4)
+    kept = 1 / (1 - sigmoid(f))  # tokens; 1 + u for a bias of log(u)
+    assert np.allclose(i, -f)
+    assert not g.any()
+    assert not o.any()
+    assert 1.9 < kept.min() < 5 < 80 < kept.max() < 101.1
+    assert abs(kept.mean() - 51.5) < 5
+    with pytest.raises(ValueError, match="at least 2 tokens, got 1"):
+        LSTMLanguageModel(5, width=4, boundary=0, memory=1)

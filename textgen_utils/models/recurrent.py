@@ -35,6 +35,8 @@ class LSTMLanguageModel(keras.Model):
         dropout: share of activations dropped before each LSTM layer and before the logits.
         tied: use the embedding's vectors as the weights of the logits, too.
         boundary: the id that is read before the first token of a text.
+        memory: the longest time, in tokens, for which a new cell keeps what it has: see
+            `ChronoBias`. None: Keras's start, with which a cell forgets in a few tokens.
         seed: draws the initial weights and what is dropped; None: Keras's own seed does.
 
     Raises:
@@ -54,6 +56,7 @@ class LSTMLanguageModel(keras.Model):
         dropout: float = 0.0,
         tied: bool = False,
         boundary: int,
+        memory: int | None = None,
         seed: int | None = None,
         name: str | None = None,
     ) -> None:
@@ -68,9 +71,10 @@ class LSTMLanguageModel(keras.Model):
         self.dropout = dropout
         self.tied = tied
         self.boundary = boundary
+        self.memory = memory
         self.seed = seed
         self.max_context = None
-        seeds = _seeds(seed, 3 + 2 * depth)
+        seeds = _seeds(seed, 3 + 3 * depth)
         uniform = keras.initializers.RandomUniform(seed=next(seeds))
         self.embedding = layers.Embedding(vocab_size, embedding_width, uniform)
         self.recurrent = [
@@ -78,6 +82,8 @@ class LSTMLanguageModel(keras.Model):
                 width,
                 kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
                 recurrent_initializer=keras.initializers.Orthogonal(seed=next(seeds)),
+                bias_initializer=_bias(memory, next(seeds)),
+                unit_forget_bias=memory is None,
                 return_sequences=True,
             )
             for _ in range(depth)
@@ -131,7 +137,7 @@ class LSTMLanguageModel(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         names = ("vocab_size", "width", "depth", "embedding_width", "dropout", "tied")
-        names += ("boundary", "seed", "name")
+        names += ("boundary", "memory", "seed", "name")
         return {name: getattr(self, name) for name in names}
 
     def _step(self, tokens: Any, *state: Any) -> list[Any]:
@@ -140,6 +146,41 @@ class LSTMLanguageModel(keras.Model):
             x, pair = layer.cell(x, [hidden, cell])
             new_state += pair
         return [ops.log_softmax(ops.cast(self.head(x), "float32")), *new_state]
+
+
+class ChronoBias(keras.initializers.Initializer):
+    """Biases of the gates with which the cells of an LSTM remember from 1 to `memory` tokens.
+
+    A cell whose forget gate stands at f keeps what it has for about 1 / (1 - f) tokens. The
+    forget gates' biases are log(u), u uniform between 1 and `memory`, so that these times are
+    spread over that range, and the input gates' biases are their negatives.
+
+    Args:
+        memory: tokens, at least 2.
+        seed: draws u.
+
+    Raises:
+        ValueError: if `memory` is below 2.
+
+    Source: C. Tallec and Y. Ollivier, "Can recurrent neural networks warp time?", 2018.
+    """
+
+    def __init__(self, memory: int, seed: int | None = None) -> None:
+        if memory < 2:
+            raise ValueError(f"memory must be at least 2 tokens, got {memory}")
+        self.memory = memory
+        self.seed = seed
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        """Return biases, (4 * width,): input, forget, cell and output gates."""
+        width = shape[0] // 4
+        u = keras.random.uniform((width,), 1.0, self.memory, dtype=dtype, seed=self.seed)
+        rest = ops.zeros((2 * width,), dtype=dtype)
+        return ops.concatenate([-ops.log(u), ops.log(u), rest])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"memory": self.memory, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable(package="textgen_utils")
@@ -166,6 +207,10 @@ def _seeds(seed: int | None, n: int) -> Iterator[int | None]:
     if seed is None:
         return iter([None] * n)
     return iter(int(part) for part in np.random.SeedSequence(seed).generate_state(n))
+
+
+def _bias(memory: int | None, seed: int | None) -> Any:
+    return "zeros" if memory is None else ChronoBias(memory, seed)
 
 
 def _check(

@@ -1,4 +1,4 @@
-"""The book's recipe for gradient descent: Adam, a warm-up, a cosine, a clipped gradient."""
+"""Gradient descent as this book does it: Adam or Muon, a warm-up, a cosine, a clipped gradient."""
 
 from __future__ import annotations
 
@@ -55,4 +55,33 @@ def adam(
     """
     return keras.optimizers.Adam(
         learning_rate, beta_1=0.9, beta_2=0.99, global_clipnorm=clip, weight_decay=weight_decay
+    )
+
+
+def muon(
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
+    *,
+    weight_decay: float = 0.0,
+    clip: float = 1.0,
+) -> keras.optimizers.Optimizer:
+    """Return Muon as this book uses it: matrices move by orthogonal steps, the rest by Adam.
+
+    Its steps have the size of Adam's, so that a learning rate means the same for both.
+
+    Args:
+        learning_rate: a number or a schedule.
+        weight_decay: decoupled decay of the matrices.
+        clip: the longest gradient.
+
+    Source: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; the
+    size of the steps from J. Liu et al., "Muon is scalable for LLM training", 2025.
+    """
+    return keras.optimizers.Muon(
+        learning_rate,
+        adam_beta_1=0.9,
+        adam_beta_2=0.99,
+        adam_weight_decay=0.0,
+        weight_decay=weight_decay,
+        rms_rate=0.2,
+        global_clipnorm=clip,
     )

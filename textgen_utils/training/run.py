@@ -49,15 +49,17 @@ def train(
             language model in the sense of `models.base`.
         train_ids: ints, shape (time,).
         valid_ids: ints, shape (time,). All of it is scored at each evaluation, every token with
-            at least `window` tokens (half of the model's limit, if it has one) on its left.
+            at least `window` tokens (half of the model's limit, if it has one) on its left, or
+            with the line so far.
         steps: training steps; a multiple of `eval_every`.
         window: tokens a window.
         batch_size: windows a step.
         learning_rate: the peak of `warmup_cosine`; not used if there is an `optimizer`.
         eval_every: steps between evaluations.
         seed: chooses the windows. (The weights were drawn when the model was made.)
-        lines: start every window at the model's boundary. For texts of short independent lines,
-            where a window that starts inside a line lacks what its predictions depend on.
+        lines: start every window at the model's boundary, and score every line on its own. For
+            texts of short independent lines, where a window that starts inside a line lacks what
+            its predictions depend on.
         optimizer: None: `adam` with `warmup_cosine`.
         checkpoint: a file from which a run that was stopped goes on when it is started again
             with the same arguments, to the same result; written at each evaluation.
@@ -75,12 +77,12 @@ def train(
     boundary = model.boundary if lines else None
     batches = Windows(train_ids, window, batch_size, eval_every, seed, boundary=boundary)
     valid_ids = np.asarray(valid_ids)
-    context = window if model.max_context is None else None
+    context = window if model.max_context is None and not lines else None
     if optimizer is None:
         optimizer = adam(warmup_cosine(learning_rate, steps))
 
     def validate() -> float:
-        return evaluate(model, valid_ids, context=context).nats_per_token
+        return evaluate(model, valid_ids, context=context, lines=lines).nats_per_token
 
     return train_on(
         model,
