@@ -6,7 +6,7 @@ import math
 
 
 def numbers(**values: float) -> None:
-    """Offer numbers to the text of a notebook, where ``{glue:text}`name:.3f` `` shows them.
+    """Offer numbers to the text of a notebook, where the role ``glue:text`` shows them.
 
     Six significant digits are kept: more would differ between machines, whose sums are taken in
     different orders, and no sentence needs them.

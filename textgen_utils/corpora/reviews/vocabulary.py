@@ -166,6 +166,14 @@ def openings() -> dict[str, Wording]:
             "A colleague recommended {this}.|^{this} {was} recommended by a colleague.",
             "同事 向 我 推荐 了 {this} 。|{this} 是 同事 推荐 的 。",
         ),
+        "bought in a sale": wording(
+            "I bought {this} in a sale.|I picked up {this} in a sale.",
+            "打折 时 我 买 了 {this} 。|我 趁 打折 买 了 {this} 。",
+        ),
+        "long wished for": wording(
+            "I had long wanted {this}.|I had always wanted {this}.",
+            "我 早就 想 买 {this} 了 。|我 一直 想 买 {this} 。",
+        ),
     }
 
 
@@ -221,8 +229,8 @@ def connectives() -> dict[str, Wording]:
     """Return how a closing begins that follows from the last clause, or goes against it."""
     return {
         "along": {
-            "en": {"": 0.7, "All in all,": 0.18, "Overall,": 0.12},
-            "zh": {"": 0.7, "总的来说 ，": 0.18, "总之 ，": 0.12},
+            "en": {"": 0.6, "All in all,": 0.2, "Overall,": 0.2},
+            "zh": {"": 0.6, "总的来说 ，": 0.2, "总之 ，": 0.2},
         },
         "against": wording("Still,|Even so,", "不过 ，|即便如此 ，"),
     }
@@ -264,12 +272,12 @@ def default_lexicon() -> Lexicon:
                  "not at all": 0.05},
         },
         link_tables={
-            +1: {"and": 0.32, "but": 0.36, "none": 0.32},
-            -1: {"and": 0.36, "but": 0.32, "none": 0.32},
+            +1: {"and": 0.26, "but": 0.3, "none": 0.44},
+            -1: {"and": 0.3, "but": 0.26, "none": 0.44},
         },
         verdict_tables={
             (+1, 0): {k: 0.92 * p for k, p in favourable.items()} | {"wait": 0.08},
-            (-1, 0): {k: 0.88 * p for k, p in unfavourable.items()} | {"wait": 0.12},
+            (-1, 0): {k: 0.8 * p for k, p in unfavourable.items()} | {"wait": 0.12, "keep": 0.08},
             (+1, +1): favourable,
             (-1, -1): {k: 0.94 * p for k, p in unfavourable.items()} | {"wait": 0.06},
             (+1, -1): {"wait": 0.32, "not again": 0.24, "keep": 0.14, "avoid": 0.12,
