@@ -47,6 +47,7 @@ book: $(STAMP)  ## Execute what has changed and render the site into _build/html
 
 execute: $(STAMP)  ## Rewrite committed outputs: all, or those of NB="book/a/b.ipynb ..."
 	$(call timed,execute in place,$(BIN)/python -m tools.execute --in-place $(NB))
+	$(call timed,figure of the front page,$(BIN)/python -m tools.front_figure)
 
 serve: $(STAMP)  ## Show _build/html on http://localhost:8000 (PORT=...)
 	@test -f _build/html/index.html || { echo 'no site yet: run "make book" first'; exit 1; }
