@@ -7,6 +7,7 @@ the batches that it would have seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import keras
 import numpy as np
@@ -27,7 +28,8 @@ class Windows(keras.utils.PyDataset):
 
     Raises:
         ValueError: if the text is not one axis of integers, is shorter than `length` + 1, has no
-            boundary that far from its end, or a number is below 1.
+            boundary that far from its end, a number is no integer or below 1, or the seed no
+            integer or negative.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Windows(keras.utils.PyDataset):
                 raise ValueError(
                     f"no boundary (token {boundary}) is followed by {length} tokens or more"
                 )
-        self.seed = seed
+        self.seed = _seed(seed)
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -122,7 +124,7 @@ class PairBatches(keras.utils.PyDataset):
             raise ValueError("every source and every target needs at least one token")
         front = np.full((len(self.targets), 1), boundary, np.int32)
         self.shifted = np.concatenate([front, self.targets[:, :-1]], axis=1)
-        self.seed = seed
+        self.seed = _seed(seed)
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -186,6 +188,8 @@ def _rows(first: int, count: int, population: int, seed: int) -> np.ndarray:
 
 
 def _one_axis_of_ints(ids: ArrayLike) -> np.ndarray:
+    if isinstance(ids, str):
+        raise ValueError(f"token ids must be integers, got the text {ids[:20]!r}: encode it first")
     ids = np.asanyarray(ids)
     if ids.ndim != 1:
         raise ValueError(f"token ids must have one axis (time,), got shape {ids.shape}")
@@ -195,6 +199,14 @@ def _one_axis_of_ints(ids: ArrayLike) -> np.ndarray:
 
 
 def _at_least_one(number: int, name: str) -> int:
+    if not isinstance(number, Integral):
+        raise ValueError(f"{name} must be an integer, got {number!r}")
     if number < 1:
         raise ValueError(f"{name} must be at least 1, got {number}")
     return number
+
+
+def _seed(seed: int) -> int:
+    if not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
+    return seed

@@ -43,6 +43,8 @@ def compress(model: LanguageModel, ids: ArrayLike) -> bytes:
     """
     ids = check_ids(ids, model.vocab_size, ndim=1)
     _check_length(model, len(ids))
+    if model.vocab_size == 1:  # nothing to tell, and the coder needs two outcomes
+        return b""
     constriction = _constriction()
     family = constriction.stream.model.Categorical(perfect=False)
     encoder = constriction.stream.queue.RangeEncoder()
@@ -76,6 +78,8 @@ def decompress(model: LanguageModel, data: bytes, length: int) -> np.ndarray:
     if length < 0:
         raise ValueError(f"length must be at least 0; got {length}")
     _check_length(model, length)
+    if model.vocab_size == 1:
+        return np.zeros(length, np.int32)
     constriction = _constriction()
     family = constriction.stream.model.Categorical(perfect=False)
     decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
@@ -100,7 +104,7 @@ def ideal_bytes(model: LanguageModel, ids: ArrayLike) -> float:
     Raises:
         ValueError: as `evaluation.token_log_probs`, or a text above `model.max_context`.
     """
-    _check_length(model, len(np.asarray(ids)))
+    _check_length(model, np.size(ids))
     return float(to_bits(-token_log_probs(model, ids).sum())) / 8
 
 

@@ -7,6 +7,7 @@ arrays, which is several times faster for one token at a time.
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -124,14 +125,13 @@ def generate(
         ValueError: if an argument is out of range, filters are combined with `greedy`, or the
             model cannot read the prompt and `length` - 1 tokens more.
     """
-    if length < 1:
-        raise ValueError(f"length must be at least 1, got {length}")
-    if stop is not None and not 0 <= stop < model.vocab_size:
+    _check_count(length, "length")
+    if stop is not None and not (isinstance(stop, Integral) and 0 <= stop < model.vocab_size):
         raise ValueError(f"stop must be one of {model.vocab_size} tokens, got {stop}")
     pipeline = _filters(model.vocab_size, temperature, top_k, nucleus, greedy)
     prompts = _prompts(model, prompt_ids, batch_size, length)
-    log_probs, state = _read(model, prompts)
     rng = np.random.default_rng(seed)
+    log_probs, state = _read(model, prompts)
     ended = np.zeros(len(prompts), bool)
     generated: list[np.ndarray] = []
     while True:
@@ -169,10 +169,10 @@ def _prompts(
     model: LanguageModel, prompt_ids: ArrayLike, batch_size: int | None, length: int
 ) -> np.ndarray:
     """Return the prompts, checked, int32, shape (batch, time)."""
-    prompts = np.asarray(prompt_ids)
-    prompts = check_ids(prompts, model.vocab_size, ndim=2 if prompts.ndim == 2 else 1)
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    ndim = 2 if np.ndim(prompt_ids) == 2 else 1
+    prompts = check_ids(prompt_ids, model.vocab_size, ndim=ndim)
+    if batch_size is not None:
+        _check_count(batch_size, "batch_size")
     if prompts.ndim == 1:
         prompts = np.repeat(prompts[None], batch_size or 1, axis=0)
     elif batch_size not in (None, len(prompts)):
@@ -223,6 +223,13 @@ def _normalise(log_probs: Tensor) -> Tensor:
 
 def _namespace(array: Tensor) -> Any:
     return np if isinstance(array, np.ndarray) else ops
+
+
+def _check_count(number: int, name: str) -> None:
+    if not isinstance(number, Integral):
+        raise ValueError(f"{name} must be an integer, got {number!r}")
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, got {number}")
 
 
 def _check_temperature(t: float) -> None:

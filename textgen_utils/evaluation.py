@@ -9,6 +9,7 @@ that `score` puts before a window touches nothing but its warm-up.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -117,11 +118,11 @@ def token_log_probs(
             within `model.max_context`, a line longer than that, both `lines` and a context, or a
             model that returns the wrong shape or NaN.
     """
-    ids = _text(model, ids)
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1; got {batch_size}")
+    ids = check_text(model, ids, context=context, lines=lines)
+    if not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, an integer; got {batch_size}")
     if lines:
-        return _line_log_probs(model, ids, context, batch_size)
+        return _line_log_probs(model, ids, batch_size)
     context = _context(model, context)
     if context is None:
         return _score(model, ids[None])[0]
@@ -134,18 +135,39 @@ def token_log_probs(
     return np.concatenate([log_probs[0], log_probs[1:, context:].ravel()])[: len(ids)]
 
 
-def _line_log_probs(
-    model: LanguageModel, ids: np.ndarray, context: int | None, batch_size: int
+def check_text(
+    model: LanguageModel, ids: ArrayLike, *, context: int | None = None, lines: bool = False
 ) -> np.ndarray:
-    """log p of every token given the line so far, (time,); a line ends with its boundary."""
+    """The text as int32, (time,), if `token_log_probs` can score it; nothing is scored.
+
+    Training asks this before its first step, not after the steps before its first evaluation.
+
+    Raises:
+        ValueError: as `token_log_probs`, of its text and its context.
+    """
+    ids = _text(model, ids)
+    if not lines:
+        _context(model, context)
+        return ids
     if context is not None:
         raise ValueError(f"with lines=True the context is the line so far; got context={context}")
-    ends = np.flatnonzero(ids == model.boundary) + 1
-    lengths = np.diff(np.unique([0, *ends, len(ids)]))
-    if model.max_context is not None and lengths.max() > model.max_context:
+    longest = _line_lengths(model, ids).max()
+    if model.max_context is not None and longest > model.max_context:
         raise ValueError(
-            f"a line of {lengths.max()} tokens is longer than max_context = {model.max_context}"
+            f"a line of {longest} tokens is longer than max_context = {model.max_context}"
         )
+    return ids
+
+
+def _line_lengths(model: LanguageModel, ids: np.ndarray) -> np.ndarray:
+    """Tokens of each line, shape (lines,); a line ends with its boundary."""
+    ends = np.flatnonzero(ids == model.boundary) + 1
+    return np.diff(np.unique([0, *ends, len(ids)]))
+
+
+def _line_log_probs(model: LanguageModel, ids: np.ndarray, batch_size: int) -> np.ndarray:
+    """log p of every token given the line so far, (time,)."""
+    lengths = _line_lengths(model, ids)
     inside = np.arange(lengths.max()) < lengths[:, None]  # (lines, longest)
     rows = np.full(inside.shape, model.boundary, dtype=ids.dtype)
     rows[inside] = ids
@@ -231,6 +253,8 @@ def _context(model: LanguageModel, context: int | None) -> int | None:
     limit = model.max_context
     if context is None:
         return None if limit is None else limit // 2
+    if not isinstance(context, Integral):
+        raise ValueError(f"context must be an integer or None; got {context!r}")
     if context < 0:
         raise ValueError(f"context must be at least 0; got {context}")
     if limit is not None and context >= limit:

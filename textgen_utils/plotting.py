@@ -45,10 +45,12 @@ def learning_curve(
         The axes.
 
     Raises:
-        ValueError: if there is no curve.
+        ValueError: if there is no curve, a curve is empty, or a line's value is not finite.
     """
     if not curves:
         raise ValueError("learning_curve needs at least one curve, got none")
+    if empty := [name for name, curve in curves.items() if not len(curve.steps)]:
+        raise ValueError(f"these curves have no entry: {empty}")
     ax = _axes(ax)
     dotted = False
     for i, (name, curve) in enumerate(curves.items()):
@@ -110,10 +112,14 @@ def bars(
         The axes.
 
     Raises:
-        ValueError: if there is no value, or `colors` names a bar that is not there.
+        ValueError: if there is no value, one is not finite, or `colors` names a bar that is not
+            there.
     """
     if not values:
         raise ValueError("bars needs at least one value, got none")
+    lengths = dict(values) if floor is None else {**values, "floor": floor}
+    if wrong := {name: value for name, value in lengths.items() if not np.isfinite(value)}:
+        raise ValueError(f"bars must be finite, got {wrong}")
     colors = dict(colors or {})
     if unknown := sorted(set(colors) - set(values)):
         raise ValueError(f"colors names {unknown}, which are not among {list(values)}")

@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import http.client
 import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -46,15 +47,21 @@ def fetch(
         FileNotFoundError: `TEXTGEN_DATA` is set and the file is not in it.
         OSError: the digest is wrong, the file cannot be downloaded, or the cache cannot be
             written to. The message says what to do.
+        ValueError: `sha256` is no digest.
     """
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise ValueError(f"sha256 must be 64 lower-case hexadecimal digits, got {sha256!r}")
     folder = os.environ.get("TEXTGEN_DATA")
     if folder:
         return _from_data_folder(Path(folder), relative_path, url, sha256)
     target = cache_folder() / relative_path
-    with _writable(target), _locked(target):
+    if not target.exists():
+        _make_writable(target.parent)
+    with _locked(target):
         if target.exists():
             if digest(target) == sha256:
                 return target
+            _make_writable(target.parent)
             target.unlink()  # damaged since it was verified
         _download(target, relative_path, url, sha256, timeout, pause)
     return target
@@ -152,19 +159,17 @@ def _transfer(url: str, part: Path, name: str, timeout: float) -> None:
         raise ConnectionError(f"the connection ended after {arrived} of {total} bytes")
 
 
-@contextlib.contextmanager
-def _writable(target: Path) -> Iterator[None]:
-    """Makes the folder of `target`, and explains a refusal to write there."""
+def _make_writable(folder: Path) -> None:
+    """Makes a folder of the cache, and explains a refusal to write there."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(target.parent, os.W_OK) and not target.exists():
-            raise PermissionError(f"no permission to write in {target.parent}")
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(f"no permission to write in {folder}")
     except OSError as error:
         raise OSError(
-            f"cannot write to the cache folder {target.parent}: {error}. Set TEXTGEN_CACHE to a "
+            f"cannot write to the cache folder {folder}: {error}. Set TEXTGEN_CACHE to a "
             "folder that can be written to, or TEXTGEN_DATA to one that has the data."
         ) from error
-    yield
 
 
 @contextlib.contextmanager

@@ -76,6 +76,8 @@ def check_ids(ids: ArrayLike, vocab_size: int, ndim: int) -> np.ndarray:
     Raises:
         ValueError: another number of axes, another type, or an id out of range.
     """
+    if isinstance(ids, str):
+        raise ValueError(f"ids must be integers; got the text {ids[:20]!r}: encode it first")
     ids = np.asarray(ids)
     if ids.ndim != ndim:
         raise ValueError(f"ids must have {ndim} axes; got shape {ids.shape}")

@@ -10,6 +10,7 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import ArrayLike
 
+from textgen_utils.models.base import check_ids
 from textgen_utils.models.compiled import Compiled, Scorer
 
 State = list[np.ndarray]
@@ -125,14 +126,15 @@ class LSTMLanguageModel(keras.Model):
         """Read one token of each text: see `models.base.LanguageModel`. NumPy in and out."""
         if "step" not in self._compiled:
             self._compiled["step"] = Compiled(self, self._step)
-        log_probs, *state = self._compiled["step"](np.asarray(tokens, np.int32), *state)
+        tokens = check_ids(tokens, self.vocab_size, ndim=1)
+        log_probs, *state = self._compiled["step"](tokens, *state)
         return log_probs, state
 
     def score(self, ids: ArrayLike) -> np.ndarray:
         """Return log p of every token: see `models.base.LanguageModel`."""
         if "score" not in self._compiled:
             self._compiled["score"] = Scorer(self, self.boundary)
-        return self._compiled["score"](ids)
+        return self._compiled["score"](check_ids(ids, self.vocab_size, ndim=2))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -55,7 +55,7 @@ class WindowedLanguageModel:
         if length == self.max_context:
             window, length = np.roll(window, -1, axis=1), length - 1
         window = window.copy()
-        window[:, length] = tokens
+        window[:, length] = check_ids(tokens, self.vocab_size, ndim=1)
         log_probs = self._log_probs(window)[:, length]
         return log_probs, (window, length + 1)
 

@@ -116,7 +116,10 @@ class BytePair:
             ValueError: the file holds something else.
         """
         state = read_state(path, cls.__name__, ["model"])
-        return cls(tokenizers.Tokenizer.from_str(json.dumps(state["model"])))
+        try:
+            return cls(tokenizers.Tokenizer.from_str(json.dumps(state["model"])))
+        except Exception as error:  # the library raises nothing more special
+            raise ValueError(f"{path} is not a saved tokenizer: {error}") from error
 
 
 def _byte_symbols() -> dict[int, str]:

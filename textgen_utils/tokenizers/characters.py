@@ -39,7 +39,7 @@ class Characters(Tokenizer):
             ValueError: the text is empty, or `unknown` is not one character.
         """
         check_text(text, empty_allowed=False)
-        if unknown is not None and len(unknown) != 1:
+        if unknown is not None and (not isinstance(unknown, str) or len(unknown) != 1):
             raise ValueError(f"unknown must be one character, got {unknown!r}")
         special = [BOUNDARY] + ([] if unknown in (None, BOUNDARY) else [unknown])
         return cls(special + sorted(set(text) - set(special)), unknown)

@@ -91,7 +91,11 @@ class Tokenizer:
             FileNotFoundError: there is no such file.
             ValueError: the file holds something else.
         """
-        return cls(**read_state(path, cls.__name__, cls._fields))
+        state = read_state(path, cls.__name__, cls._fields)
+        try:
+            return cls(**state)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path} is not a saved tokenizer: {error}") from error
 
     def _refusal(self, piece: str, position: int) -> ValueError:
         points = " ".join(f"U+{ord(c):04X}" for c in piece)
@@ -111,8 +115,11 @@ def ranked(pieces: Iterable[str], min_count: int, unknown: str | None) -> list[s
         unknown: the token that stands for them.
 
     Raises:
-        ValueError: `min_count` leaves pieces out but no unknown token is given.
+        ValueError: `min_count` leaves pieces out but no unknown token is given, or that is not a
+            text of at least one character.
     """
+    if unknown is not None and (not isinstance(unknown, str) or not unknown):
+        raise ValueError(f"unknown must be a text of at least one character, got {unknown!r}")
     if min_count < 1:
         raise ValueError(f"min_count must be at least 1, got {min_count}")
     if min_count > 1 and unknown is None:

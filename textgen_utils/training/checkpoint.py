@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,22 @@ def load_checkpoint(
     for variable, state in zip(variables, states, strict=True):
         variable.assign(state)
     return best, text["progress"]
+
+
+def check_place(path: str | os.PathLike) -> None:
+    """Find out before the first step whether a checkpoint could be written after it.
+
+    Raises:
+        OSError: if `path` is a folder, or its own folder cannot be made or written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"checkpoint must be the path of a file, got the folder {path}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise OSError(f"cannot write checkpoint {path}: {error}; use another path") from error
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

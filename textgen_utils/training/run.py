@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from textgen_utils.batches import Windows
-from textgen_utils.evaluation import evaluate
+from textgen_utils.evaluation import check_text, evaluate
 from textgen_utils.runtime import progress_bar
-from textgen_utils.training.checkpoint import load_checkpoint, save_checkpoint
+from textgen_utils.training.checkpoint import check_place, load_checkpoint, save_checkpoint
 from textgen_utils.training.curve import Curve
 from textgen_utils.training.optimizer import adam, warmup_cosine
 
@@ -70,14 +71,21 @@ def train(
         The learning curve.
 
     Raises:
-        ValueError: if a number is out of range, a text too short, or the checkpoint is damaged
-            or of a run with other settings.
+        ValueError: if a number is out of range, a text too short or not of the model's tokens,
+            the optimizer was used before, or the checkpoint is damaged or of a run with other
+            settings.
+        OSError: if the checkpoint cannot be written; known before the first step.
         FloatingPointError: if a loss is not finite; the model then has its best weights so far.
     """
     boundary = model.boundary if lines else None
     batches = Windows(train_ids, window, batch_size, eval_every, seed, boundary=boundary)
-    valid_ids = np.asarray(valid_ids)
+    _check_tokens(batches.ids, model.vocab_size)
     context = window if model.max_context is None and not lines else None
+    try:
+        check_text(model, valid_ids, context=context, lines=lines)
+    except ValueError as error:
+        raise ValueError(f"the validation text cannot be scored: {error}") from error
+    valid_ids = np.asarray(valid_ids)
     if optimizer is None:
         optimizer = adam(warmup_cosine(learning_rate, steps))
 
@@ -137,15 +145,19 @@ def train_on(
 
     Raises:
         ValueError: see `train`.
+        OSError: see `train`.
         FloatingPointError: see `train`.
     """
     every = len(batches)
-    if steps < 1 or steps % every:
+    if not isinstance(steps, Integral) or steps < 1 or steps % every:
         raise ValueError(
             f"steps must be a multiple of the {every} between evaluations, got {steps}"
         )
     if patience is not None and patience < 1:
         raise ValueError(f"patience must be at least 1, got {patience}")
+    _check_optimizer(optimizer)
+    if checkpoint is not None:
+        check_place(checkpoint)
     # JAX has no other way to be fast, so there is nothing to choose.
     jit_compile = jit_compile or keras.config.backend() == "jax"
     model.compile(optimizer, token_loss(), jit_compile=jit_compile)
@@ -277,6 +289,21 @@ class Recorder(keras.callbacks.Callback):
             f"{what} is not finite at step {self.step}; the model has the weights of step {last} "
             "again. A lower learning rate or a stricter clip may help"
         )
+
+
+def _check_tokens(ids: np.ndarray, vocab_size: int) -> None:
+    # Out of range, an embedding fails in mid-run, or gives NaN, or takes another token.
+    if ids.min() < 0 or ids.max() >= vocab_size:
+        raise ValueError(
+            f"the training text's ids must lie in [0, {vocab_size}); got {ids.min()} to {ids.max()}"
+        )
+
+
+def _check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise ValueError(f"optimizer must be a Keras optimizer, got {optimizer!r}")
+    if done := int(optimizer.iterations):
+        raise ValueError(f"the optimizer was used before, for {done} steps: make a new one")
 
 
 def _fingerprint(ids: np.ndarray) -> str:
