@@ -78,14 +78,16 @@ def reference_line(ax: Axes, value: float, label: str, *, color: str = FLOOR) ->
     """
     if not np.isfinite(value):
         raise ValueError(f"the reference line {label!r} must be at a finite value, got {value!r}")
-    style = "--" if color == FLOOR else "-."
-    ax.axhline(value, color=color, linestyle=style, linewidth=1.4)
+    below = color == FLOOR  # nothing is drawn there
+    ax.axhline(value, color=color, linestyle="--" if below else "-.", linewidth=1.4)
     ax.annotate(
         f"{label} {value:.3f}",
-        xy=(0.0, value),
+        xy=(1.0, value),
         xycoords=("axes fraction", "data"),
-        xytext=(4, 3),
+        xytext=(-4, -3 if below else 3),
         textcoords="offset points",
+        horizontalalignment="right",
+        verticalalignment="top" if below else "bottom",
         color="black",
         fontsize=10,
     )

@@ -107,7 +107,9 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         for name in ("execution", "collapsed", "ExecuteTime"):
             cell.metadata.pop(name, None)
         if cell.cell_type == "code":
-            cell.outputs = [_clean_output(output) for output in _joined_streams(cell.outputs)]
+            # stderr has progress bars and library noise: never the same twice, and not the book's
+            outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            cell.outputs = [_clean_output(output) for output in _joined_streams(outputs)]
     return notebook
 
 
