@@ -19,7 +19,7 @@ CORES := $(shell $(or $(PYTHON),python3) -c 'import os; n = getattr(os, "sched_g
 HALF := $(shell echo $$(( $(CORES) / 2 > 0 ? $(CORES) / 2 : 1 )))
 TESTERS := $(shell echo $$(( $(CORES) < 4 ? $(CORES) : 4 )))
 SHARE := $(shell echo $$(( $(CORES) / $(HALF) )))
-THREADS = OMP_NUM_THREADS=$(1) TF_NUM_INTRAOP_THREADS=$(1) TF_NUM_INTEROP_THREADS=1
+THREADS = OMP_NUM_THREADS=$(1) TF_NUM_INTRAOP_THREADS=$(1) TF_NUM_INTEROP_THREADS=$(1)
 
 # Kernels and figures must not depend on the user's own settings.
 unexport MPLBACKEND
