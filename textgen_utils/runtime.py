@@ -172,10 +172,12 @@ def _import_keras_quietly() -> Any:
     # The C++ parts of TensorFlow read the level when they are loaded, and write some lines to
     # file descriptor 2 before they have read it.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     quiet = contextlib.nullcontext() if "keras" in sys.modules else _silent_stderr()
     with quiet:
         import keras
+    if "tensorflow" in sys.modules:
+        # In a notebook the logger is made to print everything, and made only when asked for.
+        sys.modules["tensorflow"].get_logger().setLevel(logging.ERROR)
     return keras
 
 
