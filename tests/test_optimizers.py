@@ -61,7 +61,7 @@ def gradients(shape, steps=STEPS, seed=0):
 
 
 def values(variable):
-    return np.array(variable.value)
+    return np.array(np.asarray(variable.value))  # a copy: a backend may go on in place
 
 
 def keras_path(optimizer, theta, all_gradients):
