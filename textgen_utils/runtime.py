@@ -86,6 +86,18 @@ def setup(seed: int, *, deterministic: bool = False) -> None:
     _set_figure_style()
 
 
+def split_seed(seed: int | None, n: int) -> list[int | None]:
+    """Return `n` independent seeds, or `n` times None.
+
+    Layers that were given one seed would start with the same weights.
+    """
+    if seed is None:
+        return [None] * n
+    import numpy as np
+
+    return [int(part) for part in np.random.SeedSequence(seed).generate_state(n)]
+
+
 def scale() -> str:
     """Return the scale at which to run, "cpu" or "gpu".
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -12,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from textgen_utils.models.base import check_ids
 from textgen_utils.models.compiled import Compiled, Scorer
+from textgen_utils.runtime import split_seed
 
 State = list[np.ndarray]
 
@@ -75,7 +75,7 @@ class LSTMLanguageModel(keras.Model):
         self.memory = memory
         self.seed = seed
         self.max_context = None
-        seeds = _seeds(seed, 3 + 3 * depth)
+        seeds = iter(split_seed(seed, 3 + 3 * depth))
         uniform = keras.initializers.RandomUniform(seed=next(seeds))
         self.embedding = layers.Embedding(vocab_size, embedding_width, uniform)
         self.recurrent = [
@@ -202,13 +202,6 @@ class TiedHead(layers.Layer):
     def call(self, x: Any) -> Any:
         """Return logits."""
         return ops.matmul(x, ops.transpose(self._shared[0].embeddings)) + self.bias
-
-
-def _seeds(seed: int | None, n: int) -> Iterator[int | None]:
-    """Yield `n` independent seeds, or None each time."""
-    if seed is None:
-        return iter([None] * n)
-    return iter(int(part) for part in np.random.SeedSequence(seed).generate_state(n))
 
 
 def _bias(memory: int | None, seed: int | None) -> Any:

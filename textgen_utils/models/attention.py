@@ -1,0 +1,145 @@
+"""Scaled dot-product attention, and causal self-attention with several heads."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+Tensor = Any
+
+
+def attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Mix the values by how well each key fits the query: softmax(Q K' / sqrt(d)) V.
+
+    Args:
+        queries: floats, shape (..., m, d).
+        keys: floats, shape (..., n, d).
+        values: floats, shape (..., n, d).
+        mask: bools that broadcast to (..., m, n); False: this query must not see this key. Every
+            query must see one key at least.
+
+    Returns:
+        mixed: (..., m, d), the same type as `values`.
+        weights: float32, (..., m, n); each row sums to 1.
+
+    Source: A. Vaswani et al., "Attention is all you need", 2017, equation 1.
+    """
+    size = queries.shape[-1]
+    scores = ops.matmul(queries * (1 / math.sqrt(size)), ops.swapaxes(keys, -1, -2))
+    # The difference to minus infinity: where half precision adds it up, no NaN comes of it.
+    scores = ops.where(mask, ops.cast(scores, "float32"), -1e9)
+    weights = ops.softmax(scores, axis=-1)
+    return ops.matmul(ops.cast(weights, values.dtype), values), weights
+
+
+def causal_mask(time: int) -> Tensor:
+    """Return bools, shape (time, time): position t (row) sees s (column) if s <= t."""
+    position = ops.arange(time)
+    return position[:, None] >= position[None, :]
+
+
+@keras.saving.register_keras_serializable(package="textgen_utils")
+class CausalSelfAttention(layers.Layer):
+    """Each position mixes what it and those before it hold, once a head.
+
+    Args:
+        width: size of a position's vector; a multiple of `heads`.
+        heads: the number of mixtures, each of a part of width / heads.
+        dropout: share of the weights dropped in training.
+        output_scale: standard deviation of the output matrix's initial entries.
+        seeds: three, or None each: for the two matrices and the dropout.
+
+    Raises:
+        ValueError: if `width` is not a multiple of `heads`.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        dropout: float = 0.0,
+        output_scale: float = 0.02,
+        seeds: tuple[int | None, int | None, int | None] = (None, None, None),
+    ) -> None:
+        super().__init__()
+        if heads < 1 or width % heads:
+            raise ValueError(f"the width must be a multiple of the heads, got {width} and {heads}")
+        self.width = width
+        self.heads = heads
+        self.dropout = dropout
+        self.output_scale = output_scale
+        self.seeds = tuple(seeds)
+        normal = keras.initializers.RandomNormal
+        self.project = layers.Dense(
+            3 * width, use_bias=False, kernel_initializer=normal(stddev=0.02, seed=seeds[0])
+        )
+        self.combine = layers.Dense(
+            width, use_bias=False, kernel_initializer=normal(stddev=output_scale, seed=seeds[1])
+        )
+        self.drop = layers.Dropout(dropout, seed=seeds[2])
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights. `input_shape`: (batch, time, width)."""
+        self.project.build((None, None, self.width))
+        self.combine.build((None, None, self.width))
+        self.built = True
+
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
+        """Return (batch, time, width) from (batch, time, width)."""
+        queries, keys, values = self.split(x)
+        if training and self.dropout:
+            mixed = self._mix_with_dropout(queries, keys, values)
+        else:
+            mixed, _ = attention(queries, keys, values, causal_mask(x.shape[1]))
+        return self.merge(mixed)
+
+    def weights_of(self, x: Tensor) -> Tensor:
+        """Return what each position looks at, (batch, heads, time, time)."""
+        queries, keys, values = self.split(x)
+        return attention(queries, keys, values, causal_mask(x.shape[1]))[1]
+
+    def step(
+        self, x: Tensor, position: Tensor, keys: Tensor, values: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Read one position, given the keys and values of those before it.
+
+        Args:
+            x: floats, (batch, 1, width).
+            position: ints, (batch,): where x stands, from 0.
+            keys: (batch, heads, context, width / heads); only those before `position` matter.
+            values: the same shape.
+
+        Returns:
+            output, (batch, 1, width); keys and values, with those of x written at `position`.
+        """
+        query, key, value = self.split(x)
+        place = ops.arange(keys.shape[2])[None, None, :, None]  # (1, 1, context, 1)
+        position = position[:, None, None, None]
+        keys = ops.where(place == position, key, keys)
+        values = ops.where(place == position, value, values)
+        seen = ops.swapaxes(place <= position, 2, 3)  # (batch, 1, 1, context)
+        return self.merge(attention(query, keys, values, seen)[0]), keys, values
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, each (batch, heads, time, width / heads)."""
+        shape = (-1, x.shape[1], 3, self.heads, self.width // self.heads)
+        parts = ops.transpose(ops.reshape(self.project(x), shape), (2, 0, 3, 1, 4))
+        return parts[0], parts[1], parts[2]
+
+    def merge(self, mixed: Tensor) -> Tensor:
+        """Return (batch, time, width) from the heads' results, (batch, heads, time, size)."""
+        mixed = ops.transpose(mixed, (0, 2, 1, 3))
+        return self.combine(ops.reshape(mixed, (-1, mixed.shape[1], self.width)))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        names = ("width", "heads", "dropout", "output_scale", "seeds")
+        return {name: getattr(self, name) for name in names}
+
+    def _mix_with_dropout(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        _, weights = attention(queries, keys, values, causal_mask(queries.shape[2]))
+        return ops.matmul(ops.cast(self.drop(weights, training=True), values.dtype), values)
