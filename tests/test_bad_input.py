@@ -22,7 +22,7 @@ from textgen_utils.models.ngram import NGram
 from textgen_utils.models.recurrent import LSTMLanguageModel
 from textgen_utils.models.windowed import WindowedLanguageModel
 from textgen_utils.tokenizers import BytePair, Characters, Jieba, Lexicon, Words
-from textgen_utils.training import Curve, adam, train
+from textgen_utils.training import Curve, adam, train, train_on
 
 V = 5
 IDS = np.tile([1, 2, 3, 0], 30)
@@ -145,6 +145,9 @@ TRAINING = [
     ("a text shorter than a window", {"train_ids": IDS[:8]}, "at least 9, got one of 8"),
     ("a text not encoded", {"train_ids": "abc"}, "got the text 'abc': encode it first"),
     ("no text to judge by", {"valid_ids": []}, "validation text.* got length 0"),
+    ("ids of floats", {"train_ids": IDS * 1.0}, "integers, got dtype float64"),
+    ("ids with NaN", {"train_ids": [*IDS, NAN]}, "integers, got dtype float64"),
+    ("validation with NaN", {"valid_ids": [*IDS, NAN]}, "validation text.* integers; got float64"),
     ("validation not encoded", {"valid_ids": "abc"}, "validation text.* encode it first"),
     ("validation of fractions", {"valid_ids": [0.5]}, "validation text.* integers; got float64"),
     ("another vocabulary", {"train_ids": IDS + 3}, r"training text.*\[0, 5\); got 3 to 6"),
@@ -158,6 +161,75 @@ TRAINING = [
     ("no seed", {"seed": None}, "seed must be an integer of at least 0, got None"),
     ("optimizer by name", {"optimizer": "adam"}, "a Keras optimizer, got 'adam'"),
 ]
+
+
+class Numbers(keras.utils.PyDataset):
+    """Batches of floats, of which one may hold NaN: `where` is its part, epoch and index."""
+
+    def __init__(self, where=None, size=3):
+        super().__init__()
+        self.where, self.size, self.epoch = where, size, 0
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        parts = [np.ones((self.size, 2)), np.ones((self.size, 1)), np.ones((self.size, 1))]
+        if self.where is not None and self.where[1:] == (self.epoch, index):
+            parts[self.where[0]][-1] = NAN
+        return tuple(part.astype("float32") for part in parts)
+
+
+def regress(batches, optimizer=None):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    kept = [model.get_weights()]
+
+    def validate():
+        kept.append(model.get_weights())
+        return 1.0 / len(kept)
+
+    options = {"steps": 6, "optimizer": optimizer or adam(0.01)}
+    loss = keras.losses.MeanSquaredError()
+    try:
+        curve = train_on(model, batches, validate, loss=loss, **options)
+    except (ValueError, FloatingPointError):
+        for w, v in zip(model.get_weights(), kept[-1], strict=True):
+            np.testing.assert_array_equal(w, v)
+        raise
+    return curve
+
+
+@pytest.mark.parametrize(("part", "name"), enumerate(["inputs", "targets", "weights"]))
+@pytest.mark.parametrize("place", [(0, 0), (1, 1), (2, 0)], ids=["first", "middle", "last"])
+def test_nan_in_the_data_is_named_and_spoils_no_weights(part, name, place):
+    step = 2 * place[0] + place[1] + 1
+    with pytest.raises(
+        ValueError, match=rf"the {name} of step {step} \(epoch .* hold NaN"
+    ) as caught:
+        regress(Numbers((part, *place)))
+    assert f"(epoch {place[0]}, batch {place[1]})" in str(caught.value)
+    assert f"weights of step {2 * place[0]} again" in str(caught.value)
+
+
+def test_without_nan_in_the_data_the_steps_are_to_blame():
+    with pytest.raises(FloatingPointError, match=r"loss is not finite at step .* learning rate"):
+        regress(Numbers(), keras.optimizers.SGD(1e30))
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_batch_of_one_is_a_batch(size):
+    assert len(regress(Numbers(size=size))) == 3
+    assert np.isfinite(learn(batch_size=size).valid).all()
+
+
+def test_a_vocabulary_of_one_token_is_learned_before_it_is_trained():
+    ids = np.zeros(40, int)
+    model = lstm(vocab_size=1)
+    curve = learn(model, ids, ids[:7])
+    assert curve.train == curve.valid == [0.0, 0.0]
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+    lines = learn(lstm(vocab_size=1), ids, ids[:7], lines=True)
+    assert lines.valid == [0.0, 0.0]
 
 
 @pytest.fixture

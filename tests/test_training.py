@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,16 @@ import pytest
 from textgen_utils.batches import PairBatches, Windows
 from textgen_utils.evaluation import evaluate
 from textgen_utils.models.recurrent import LSTMLanguageModel
-from textgen_utils.training import Curve, adam, muon, token_loss, train, train_on, warmup_cosine
+from textgen_utils.training import (
+    Curve,
+    GradientMonitor,
+    adam,
+    muon,
+    token_loss,
+    train,
+    train_on,
+    warmup_cosine,
+)
 
 IDS = np.random.default_rng(0).choice(5, p=[0.4, 0.3, 0.2, 0.05, 0.05], size=3000).astype("int32")
 SETTINGS = {"steps": 6, "window": 8, "batch_size": 4, "eval_every": 2, "seed": 1}
@@ -172,13 +182,142 @@ def test_divergence_names_the_step_and_keeps_good_weights():
         return 1.0
 
     with pytest.raises(
-        FloatingPointError, match=r"training loss is not finite at step 5;.* step 3"
+        FloatingPointError,
+        match=r"training loss is not finite at step 5;.* step 3 again.* rate .*clip.* data",
     ):
         train_on(model, Poisoned(IDS, 8, 4, 3, 0), validate, steps=9, optimizer=adam(1e-2))
     for w, v in zip(model.get_weights(), kept[0], strict=True):
         np.testing.assert_array_equal(w, v)
     with pytest.raises(FloatingPointError, match="validation loss is not finite at step 3"):
         train_on(make(), Windows(IDS, 8, 4, 3, 0), lambda: np.nan, steps=3, optimizer=adam(1e-2))
+
+
+def test_a_huge_finite_loss_is_divergence_too(tmp_path):
+    # The optimum is the frequencies; at this rate Adam's first steps are already absurd.
+    model = make(dropout=0.0)
+    before = model.get_weights()
+    monitor = GradientMonitor(adam(50.0), 6)
+    with pytest.raises(FloatingPointError) as caught:
+        run(model, optimizer=monitor)
+    first = float(token_loss()(*_first_batch(make(dropout=0.0))))
+    message = str(caught.value)
+    assert re.search(
+        rf"at step 2 the mean loss .* is \d\S*, more than 3 times the first step's {first:.3f}",
+        message,
+    )
+    for advice in (
+        "weights of step 0 again",
+        "learning rate",
+        "GradientMonitor",
+        "warm up",
+        "data",
+    ):
+        assert advice in message
+    for w, v in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(w, v)
+    assert len(monitor.norms()) == 2
+
+
+def _first_batch(model):
+    inputs, targets = Windows(IDS[:2000], 8, 4, 2, 1)[0]
+    return targets, model(inputs)
+
+
+class Scripted(keras.utils.PyDataset):
+    """Targets so that the squared errors of a model that gives 0 are as scripted."""
+
+    def __init__(self, losses, every):
+        super().__init__()
+        self.losses, self.every, self.epoch = losses, every, 0
+
+    def __len__(self):
+        return self.every
+
+    def __getitem__(self, index):
+        loss = self.losses[min(self.epoch * self.every + index, len(self.losses) - 1)]
+        return np.zeros((4, 1), "float32"), np.full((4, 1), loss**0.5, "float32")
+
+
+def scripted(losses, *, every=2, validate=lambda: 1.0, **options):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    return train_on(
+        model,
+        Scripted(losses, every),
+        validate,
+        steps=len(losses),
+        optimizer=keras.optimizers.SGD(0.0),
+        loss=keras.losses.MeanSquaredError(),
+        **options,
+    )
+
+
+def test_divergence_is_judged_by_the_mean_of_an_epoch():
+    curve = scripted([1.0, 5.0, 2.0, 3.9, 1.0, 5.0])  # means 3, 2.95 and 3: one step may leap
+    assert curve.train == pytest.approx([3.0, 2.95, 3.0], abs=1e-5)
+    with pytest.raises(FloatingPointError, match=r"at step 4 .* is 3\.1, .* first step's 1; "):
+        scripted([1.0, 1.0, 3.0, 3.2, 1.0, 1.0])
+    # A first loss of next to nothing is no measure.
+    assert len(scripted([1e-6, 1e-6, 0.2, 0.2])) == 2
+    with pytest.raises(FloatingPointError, match="at step 4"):
+        scripted([1e-6, 1e-6, 0.4, 0.4])
+
+
+def test_a_resumed_run_remembers_its_first_loss(tmp_path):
+    calls = []
+
+    def interrupted():
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return 1.0
+
+    losses = [1.0, 2.9, 2.9, 2.9, 9.0, 9.0]
+    with pytest.raises(KeyboardInterrupt):
+        scripted(losses, validate=interrupted, checkpoint=tmp_path / "c")
+    with pytest.raises(FloatingPointError, match=r"at step 6 .* is 9, .* first step's 1; "):
+        scripted(losses, checkpoint=tmp_path / "c")
+
+
+def test_the_loss_can_be_chosen_and_belongs_to_the_checkpoint(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(64, 3)).astype("float32")
+    y = x @ np.array([[1.0], [-2.0], [0.5]], "float32")
+
+    class Regression(keras.utils.PyDataset):
+        epoch = 0
+
+        def __len__(self):
+            return 50
+
+        def __getitem__(self, index):
+            return x, y
+
+    def fit(loss):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, use_bias=False)])
+        error = lambda: float(((keras.ops.convert_to_numpy(model(x)) - y) ** 2).mean())  # noqa: E731
+        options = {"steps": 100, "optimizer": adam(0.2), "checkpoint": tmp_path / "c"}
+        curve = train_on(model, Regression(), error, loss=loss, **options)
+        return model.get_weights()[0], curve
+
+    weights, curve = fit(keras.losses.MeanSquaredError())
+    np.testing.assert_allclose(weights, [[1.0], [-2.0], [0.5]], atol=0.05)
+    assert curve.valid[-1] < 1e-2
+    with pytest.raises(ValueError, match=r"other settings .*loss: .*MeanSquared.* there, .*Absol"):
+        fit(keras.losses.MeanAbsoluteError())
+    with pytest.raises(ValueError, match=r"loss must be a Keras loss, .* got 'mse'"):
+        fit("mse")
+
+
+@pytest.mark.parametrize("mask", [None, np.array([[1.0, 0, 1], [1, 1, 0]])])
+def test_the_token_loss_is_keras_cross_entropy(mask):
+    rng = np.random.default_rng(3)
+    logits, targets = rng.normal(size=(2, 3, 4)), rng.integers(4, size=(2, 3))
+    keras_loss = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, reduction="mean_with_sample_weight"
+    )
+    expected = float(keras_loss(targets, logits, mask))
+    assert float(token_loss()(targets, logits, mask)) == pytest.approx(expected, rel=1e-6)
 
 
 def test_masked_pairs_are_trained_on_what_counts():

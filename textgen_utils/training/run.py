@@ -23,6 +23,12 @@ from textgen_utils.training.checkpoint import check_place, load_checkpoint, save
 from textgen_utils.training.curve import Curve
 from textgen_utils.training.optimizer import adam, warmup_cosine
 
+# A model that knows nothing is at about the loss of its first step. One that pays three times as
+# much, on average over all the steps between two evaluations, is sure of what is wrong: it has not
+# stumbled but gone. A first loss near zero, of a model trained before, may be the luck of a batch.
+DIVERGED = 3.0
+LUCK = 0.1
+
 
 def train(
     model: keras.Model,
@@ -75,7 +81,9 @@ def train(
             the optimizer was used before, or the checkpoint is damaged or of a run with other
             settings.
         OSError: if the checkpoint cannot be written; known before the first step.
-        FloatingPointError: if a loss is not finite; the model then has its best weights so far.
+        FloatingPointError: if training diverges: a loss is not finite, or the mean training loss
+            between two evaluations is more than three times the first step's (at least 0.1). The
+            model then has its best weights so far.
     """
     boundary = model.boundary if lines else None
     batches = Windows(train_ids, window, batch_size, eval_every, seed, boundary=boundary)
@@ -119,21 +127,22 @@ def train_on(
     *,
     steps: int,
     optimizer: keras.optimizers.Optimizer,
+    loss: keras.losses.Loss | None = None,
     settings: dict[str, Any] | None = None,
     checkpoint: str | os.PathLike | None = None,
     patience: int | None = None,
     jit_compile: bool = False,
 ) -> Curve:
-    """Train a model that gives logits on any batches, judged by any function.
+    """Train a model on any batches, judged by any function.
 
     Args:
-        model: maps the batches' inputs to logits.
+        model: maps the batches' inputs to what `loss` compares with their targets.
         batches: a dataset of `batches`, whose `epoch` can be set; one epoch of it is what is
-            trained on between two evaluations. Targets are ints; a mask, if there is one,
-            weighs the positions.
-        validate: returns the validation loss of the model as it is, nats per token.
+            trained on between two evaluations. A mask, if there is one, weighs the targets.
+        validate: returns the validation loss of the model as it is.
         steps: training steps; a multiple of ``len(batches)``.
-        optimizer: not used before.
+        optimizer: not used before. A `GradientMonitor` tells the gradients' norms afterwards.
+        loss: None: `token_loss`, for logits and targets of ints.
         settings: what else must be the same for a checkpoint to be continued, as JSON can hold
             it; what `batches` was made of belongs here.
         checkpoint: see `train`.
@@ -144,7 +153,8 @@ def train_on(
         The learning curve.
 
     Raises:
-        ValueError: see `train`.
+        ValueError: see `train`; or if the loss became NaN at a batch that holds NaN itself,
+            which is named. The model then has its best weights so far.
         OSError: see `train`.
         FloatingPointError: see `train`.
     """
@@ -156,18 +166,22 @@ def train_on(
     if patience is not None and patience < 1:
         raise ValueError(f"patience must be at least 1, got {patience}")
     _check_optimizer(optimizer)
+    loss = token_loss() if loss is None else loss
+    if not isinstance(loss, keras.losses.Loss):
+        raise ValueError(f"loss must be a Keras loss, such as MeanSquaredError(), got {loss!r}")
     if checkpoint is not None:
         check_place(checkpoint)
     # JAX has no other way to be fast, so there is nothing to choose.
     jit_compile = jit_compile or keras.config.backend() == "jax"
-    model.compile(optimizer, token_loss(), jit_compile=jit_compile)
+    model.compile(optimizer, loss, jit_compile=jit_compile)
     optimizer.build(model.trainable_variables)
     settings = {
         "steps": steps,
         "eval_every": every,
         "patience": patience,
         "model": [type(model).__name__, *(list(w.shape) for w in model.weights)],
-        "optimizer": {k: repr(v) for k, v in optimizer.get_config().items() if k != "name"},
+        "optimizer": _without_names(optimizer.get_config()),
+        "loss": [type(loss).__name__, _without_names(loss.get_config())],
         **(settings or {}),
     }
     recorder = Recorder(batches, validate, checkpoint, settings, patience, steps)
@@ -188,9 +202,19 @@ def train_on(
 
 def token_loss() -> keras.losses.Loss:
     """Return the mean cross-entropy of logits over the positions that count, nats per token."""
-    return keras.losses.SparseCategoricalCrossentropy(
-        from_logits=True, reduction="mean_with_sample_weight"
-    )
+    return TokenLoss(name="token_loss", reduction="mean_with_sample_weight")
+
+
+@keras.saving.register_keras_serializable(package="textgen_utils")
+class TokenLoss(keras.losses.Loss):
+    """The cross-entropy of logits, (..., vocab), and ints, (...), nats each.
+
+    Keras's own class takes the last axis away from the logits of a vocabulary of one.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss of each position."""
+        return keras.ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
 
 
 class Recorder(keras.callbacks.Callback):
@@ -199,7 +223,7 @@ class Recorder(keras.callbacks.Callback):
     Args:
         batches: told of each epoch by its number: Keras draws a batch and ends an epoch before
             the first one, to learn the shapes.
-        validate: returns the validation loss, nats per token.
+        validate: returns the validation loss.
         path: the checkpoint's file, or None.
         settings: what the run was started with.
         patience: see `train`.
@@ -225,6 +249,7 @@ class Recorder(keras.callbacks.Callback):
         self.curve = Curve()
         self.best_weights: list[np.ndarray] = []
         self.step = 0
+        self.first_loss = math.inf
         self.before = 0.0
 
     @property
@@ -241,6 +266,7 @@ class Recorder(keras.callbacks.Callback):
         self.best_weights, progress = load_checkpoint(self.path, model, self.settings)
         self.curve = Curve.from_dict(progress["curve"])
         self.step = self.curve.steps[-1]
+        self.first_loss = progress["first_loss"]
         self.before = self.curve.seconds[-1]
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -251,28 +277,38 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Choose the epoch's batches."""
-        self.batches.epoch = epoch
+        self.epoch = self.batches.epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Count the step; stop at a loss that is not finite."""
         self.step += 1
-        # The mean of the epoch so far: not finite from the first step that is not.
-        if not math.isfinite(float(logs["loss"])):
-            self._diverged("the training loss")
+        loss = float(logs["loss"])  # the mean of the epoch so far
+        if self.step == 1:
+            self.first_loss = loss
+        if not math.isfinite(loss):
+            self._check_data(batch)
+            self._diverged(f"the training loss is not finite at step {self.step}")
         self.bar.update()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Evaluate, keep the best weights, write the checkpoint."""
+        loss = float(logs["loss"])
+        if loss > DIVERGED * max(self.first_loss, LUCK):
+            self._diverged(
+                f"training diverges: at step {self.step} the mean loss since the last evaluation "
+                f"is {loss:.4g}, more than {DIVERGED:g} times the first step's "
+                f"{self.first_loss:.4g}"
+            )
         valid = self.validate()
         if not math.isfinite(valid):
-            self._diverged("the validation loss")
+            self._diverged(f"the validation loss is not finite at step {self.step}")
         seconds = self.before + time.perf_counter() - self.start
-        self.curve.append(self.step, float(logs["loss"]), valid, seconds)
+        self.curve.append(self.step, loss, valid, seconds)
         if self.curve.best == len(self.curve) - 1:
             self.best_weights = self.model.get_weights()
         self.bar.set_postfix(valid=f"{valid:.4f}")
         if self.path is not None:
-            progress = {"curve": asdict(self.curve)}
+            progress = {"curve": asdict(self.curve), "first_loss": self.first_loss}
             save_checkpoint(self.path, self.model, self.best_weights, self.settings, progress)
         if self.finished:
             self.model.stop_training = True
@@ -281,14 +317,28 @@ class Recorder(keras.callbacks.Callback):
         """Take the progress bar away."""
         self.bar.close()
 
+    def _check_data(self, batch: int) -> None:
+        """Look once more at the batch of the step: the fault may be its own."""
+        self.batches.epoch = self.epoch  # Keras may have gone on to the next
+        for name, part in zip(("inputs", "targets", "weights"), self.batches[batch], strict=False):
+            arrays = [np.asarray(array) for array in keras.tree.flatten(part)]
+            if any(a.dtype.kind == "f" and np.isnan(a).any() for a in arrays):
+                raise ValueError(
+                    f"the {name} of step {self.step} (epoch {self.epoch}, batch {batch}) hold NaN; "
+                    + self._restored()
+                )
+
     def _diverged(self, what: str) -> None:
+        raise FloatingPointError(
+            f"{what}; {self._restored()}. Look at the learning rate (lower it, or warm up for "
+            "longer), at the norms of the gradients (GradientMonitor; clip them), and at the data"
+        )
+
+    def _restored(self) -> str:
         self.bar.close()
         self.model.set_weights(self.best_weights)
         last = self.curve.steps[self.curve.best] if len(self.curve) else 0
-        raise FloatingPointError(
-            f"{what} is not finite at step {self.step}; the model has the weights of step {last} "
-            "again. A lower learning rate or a stricter clip may help"
-        )
+        return f"the model has the weights of step {last} again"
 
 
 def _check_tokens(ids: np.ndarray, vocab_size: int) -> None:
@@ -304,6 +354,13 @@ def _check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
         raise ValueError(f"optimizer must be a Keras optimizer, got {optimizer!r}")
     if done := int(optimizer.iterations):
         raise ValueError(f"the optimizer was used before, for {done} steps: make a new one")
+
+
+def _without_names(config: Any) -> Any:
+    """A configuration as JSON can hold it, without the names, which Keras counts up."""
+    if isinstance(config, dict):
+        return {k: _without_names(v) for k, v in config.items() if k != "name"}
+    return config if isinstance(config, (int, float, str, bool, type(None))) else repr(config)
 
 
 def _fingerprint(ids: np.ndarray) -> str:
