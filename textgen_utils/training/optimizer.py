@@ -50,12 +50,16 @@ def adam(
 
     Args:
         learning_rate: a number or a schedule.
-        weight_decay: AdamW's decoupled decay; None: plain Adam.
+        weight_decay: AdamW's decoupled decay, of matrices and not of biases and gains; None:
+            plain Adam.
         clip: the longest gradient.
     """
-    return keras.optimizers.Adam(
+    optimizer = keras.optimizers.Adam(
         learning_rate, beta_1=0.9, beta_2=0.99, global_clipnorm=clip, weight_decay=weight_decay
     )
+    if weight_decay is not None:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    return optimizer
 
 
 def muon(

@@ -1,0 +1,105 @@
+"""A GPT in PyTorch, as its users would write it, with the weights of ours.
+
+Fused attention, one matrix for queries, keys and values, AdamW with decay of the matrices only.
+
+Source of the architecture and the settings: A. Karpathy, nanoGPT, 2022.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + perceptron(norm(x))."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_1 = nn.LayerNorm(width, bias=False)
+        self.project = nn.Linear(width, 3 * width, bias=False)
+        self.combine = nn.Linear(width, width, bias=False)
+        self.norm_2 = nn.LayerNorm(width, bias=False)
+        self.widen = nn.Linear(width, 4 * width, bias=False)
+        self.narrow = nn.Linear(4 * width, width, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (batch, time, width) from (batch, time, width)."""
+        batch, time, width = x.shape
+        parts = self.project(self.norm_1(x)).split(width, dim=2)
+        queries, keys, values = (
+            part.view(batch, time, self.heads, -1).transpose(1, 2) for part in parts
+        )
+        mixed = functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
+        x = x + self.combine(mixed.transpose(1, 2).reshape(batch, time, width))
+        return x + self.narrow(functional.gelu(self.widen(self.norm_2(x))))
+
+
+class TorchGPT(nn.Module):
+    """The architecture of `textgen_utils.models.transformer.GPT`."""
+
+    def __init__(self, vocab_size: int, context: int, width: int, heads: int, depth: int) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(vocab_size, width)
+        self.positions = nn.Embedding(context, width)
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, bias=False)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return logits, (batch, time, vocab), of ids, (batch, time)."""
+        x = self.tokens(ids) + self.positions(torch.arange(ids.shape[1]))
+        for block in self.blocks:
+            x = block(x)
+        return functional.linear(self.norm(x), self.tokens.weight)
+
+    def take(self, weights: dict[str, np.ndarray]) -> None:
+        """Copy weights, by the names of `named_parameters`; matrices as Keras stores them."""
+        own = dict(self.named_parameters())
+        if own.keys() != weights.keys():
+            raise ValueError(f"the weights must be {sorted(own)}, got {sorted(weights)}")
+        with torch.no_grad():
+            for name, value in weights.items():
+                table = name in ("tokens.weight", "positions.weight") or value.ndim == 1
+                own[name].copy_(torch.from_numpy(value if table else value.T.copy()))
+
+
+class Competitor:
+    """Loss and training step of a `TorchGPT`: see `benchmarks.gpt_step`."""
+
+    def __init__(self, sizes: dict[str, int], weights: dict[str, np.ndarray], threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.model = TorchGPT(**sizes)
+        self.model.take(weights)
+        groups = [
+            {
+                "params": [p for p in self.model.parameters() if (p.dim() > 1) == matrices],
+                "weight_decay": decay,
+            }
+            for matrices, decay in ((True, 0.1), (False, 0.0))
+        ]
+        self.optimizer = torch.optim.AdamW(groups, 1e-3, betas=(0.9, 0.99))
+        self.parameters = sum(p.numel() for p in self.model.parameters())
+        self.version = f"PyTorch {torch.__version__}"
+
+    def loss(self, ids: np.ndarray, targets: np.ndarray) -> float:
+        """Return the mean cross-entropy, nats per token."""
+        with torch.no_grad():
+            return float(self._loss(ids, targets))
+
+    def step(self, ids: np.ndarray, targets: np.ndarray) -> None:
+        """Do one step of training, gradient clipped at 1."""
+        loss = self._loss(ids, targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        loss.item()
+
+    def _loss(self, ids: np.ndarray, targets: np.ndarray) -> torch.Tensor:
+        logits = self.model(torch.from_numpy(ids).long())
+        return functional.cross_entropy(
+            logits.flatten(0, 1), torch.from_numpy(targets).long().flatten()
+        )
