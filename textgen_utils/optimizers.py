@@ -128,7 +128,7 @@ class Momentum(Rule):
 
 @dataclass(frozen=True)
 class AdaGrad(Rule):
-    """s = s + g^2;  theta - eta g / sqrt(s + epsilon).  s starts at `initial_accumulator`.
+    """v = v + g^2;  theta - eta g / sqrt(v + epsilon).  v starts at `initial_accumulator`.
 
     Source: J. Duchi, E. Hazan and Y. Singer, "Adaptive subgradient methods for online learning
     and stochastic optimization", 2011.
@@ -142,9 +142,9 @@ class AdaGrad(Rule):
         """Return the state before the first step: see `Rule.start`."""
         return 0, (np.full_like(_floats(theta), self.initial_accumulator),)
 
-    def _move(self, theta: Array, g: Array, eta: float, t: int, s: Array) -> Moved:
-        s = s + g**2
-        return theta - eta * g / np.sqrt(s + self.epsilon), (s,)
+    def _move(self, theta: Array, g: Array, eta: float, t: int, v: Array) -> Moved:
+        v = v + g**2
+        return theta - eta * g / np.sqrt(v + self.epsilon), (v,)
 
 
 @dataclass(frozen=True)
