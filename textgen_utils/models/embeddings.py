@@ -106,7 +106,8 @@ class SkipGramPairs(keras.utils.PyDataset):
     that reach and between the same two boundaries are listed. A batch draws from this list, with
     replacement. It is ``((centres, candidates), labels)``, shapes (batch_size,),
     (batch_size, 1 + negatives) and the same, where the first candidate is the true context.
-    Batch `i` of epoch `e` depends on (seed, e, i) only.
+    Batch `i` of epoch `e` depends on (seed, e, i) only; for the same run twice, tell `fit` not to
+    mix the order of the batches (``shuffle=False``).
 
     A million pairs are listed in less than a tenth of a second.
 
