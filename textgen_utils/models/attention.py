@@ -94,13 +94,13 @@ class CausalSelfAttention(layers.Layer):
         if training and self.dropout:
             mixed = self._mix_with_dropout(queries, keys, values)
         else:
-            mixed, _ = attention(queries, keys, values, causal_mask(x.shape[1]))
+            mixed, _ = attention(queries, keys, values, causal_mask(ops.shape(x)[1]))
         return self.merge(mixed)
 
     def weights_of(self, x: Tensor) -> Tensor:
         """Return what each position looks at, (batch, heads, time, time)."""
         queries, keys, values = self.split(x)
-        return attention(queries, keys, values, causal_mask(x.shape[1]))[1]
+        return attention(queries, keys, values, causal_mask(ops.shape(x)[1]))[1]
 
     def step(
         self, x: Tensor, position: Tensor, keys: Tensor, values: Tensor
@@ -126,14 +126,14 @@ class CausalSelfAttention(layers.Layer):
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values, each (batch, heads, time, width / heads)."""
-        shape = (-1, x.shape[1], 3, self.heads, self.width // self.heads)
+        shape = (-1, ops.shape(x)[1], 3, self.heads, self.width // self.heads)
         parts = ops.transpose(ops.reshape(self.project(x), shape), (2, 0, 3, 1, 4))
         return parts[0], parts[1], parts[2]
 
     def merge(self, mixed: Tensor) -> Tensor:
         """Return (batch, time, width) from the heads' results, (batch, heads, time, size)."""
         mixed = ops.transpose(mixed, (0, 2, 1, 3))
-        return self.combine(ops.reshape(mixed, (-1, mixed.shape[1], self.width)))
+        return self.combine(ops.reshape(mixed, (-1, ops.shape(mixed)[1], self.width)))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -141,5 +141,5 @@ class CausalSelfAttention(layers.Layer):
         return {name: getattr(self, name) for name in names}
 
     def _mix_with_dropout(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        _, weights = attention(queries, keys, values, causal_mask(queries.shape[2]))
+        _, weights = attention(queries, keys, values, causal_mask(ops.shape(queries)[2]))
         return ops.matmul(ops.cast(self.drop(weights, training=True), values.dtype), values)

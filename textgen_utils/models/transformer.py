@@ -113,9 +113,9 @@ class GPT(keras.Model):
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return the sum of token and position vectors, (batch, time, width)."""
-        time = ids.shape[1]
-        self._check_length(time)
-        return self.tokens(ids) + self.positions(ops.arange(time))
+        if ids.shape[1] is not None:
+            self._check_length(ids.shape[1])
+        return self.tokens(ids) + self.positions(ops.arange(ops.shape(ids)[1]))
 
     def logits(self, x: Tensor, training: bool = False) -> Tensor:
         """Return logits from embedded tokens, (batch, time, width) to (batch, time, vocab)."""
@@ -171,7 +171,9 @@ class GPT(keras.Model):
         """
         if "attention" not in self._compiled:
             self._compiled["attention"] = Compiled(self, self._attention)
-        return self._compiled["attention"](check_ids(ids, self.vocab_size, ndim=2))
+        ids = check_ids(ids, self.vocab_size, ndim=2)
+        self._check_length(ids.shape[1])
+        return self._compiled["attention"](ids)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -225,10 +227,11 @@ class Block(layers.Layer):
         self.config = {"width": width, "heads": heads, "dropout": dropout}
         self.config |= {"output_scale": output_scale, "seed": seed}
         seeds = split_seed(seed, 6)
-        self.norm_1, self.norm_2 = _norm(), _norm()
+        self.norm_1 = _norm()
         self.attention = CausalSelfAttention(
             width, heads, dropout=dropout, output_scale=output_scale, seeds=tuple(seeds[:3])
         )
+        self.norm_2 = _norm()
         self.widen = layers.Dense(
             4 * width,
             activation="gelu",
