@@ -110,8 +110,8 @@ def test_a_short_run_writes_a_record_of_the_committed_form(small, monkeypatch, t
     assert short.keys() == committed.keys()
     assert short["results"].keys() == chosen.keys()
     for kind in ("vanishing", "exploding"):
-        result = committed["results"]["none"][kind]["40"]
-        assert short["results"]["none"][kind]["3"].keys() == result.keys()
+        result = committed["results"]["batch normalisation"][kind]["40"]
+        assert short["results"]["batch normalisation"][kind]["3"].keys() == result.keys()
 
 
 def test_the_committed_record_agrees_with_itself():
