@@ -94,8 +94,8 @@ def plans() -> list[Plan]:
 def run(plan: Plan, data: Data) -> dict[str, Any]:
     """Train one model and return its entry.
 
-    `parameters` are those of the blocks, without embeddings; `tokens` those trained on, which
-    are all different windows of a text that is longer; `loss` nats per character.
+    `parameters` are those of the blocks, without embeddings; `tokens` those trained on, in random
+    windows of a text that is longer; `loss` in nats per character.
     """
     start = time.perf_counter()
     window, batch_size = SETTINGS["window"], SETTINGS["batch_size"]
