@@ -159,6 +159,25 @@ def test_windows_longer_than_the_context_stop_before_the_first_step():
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
+def test_a_rate_that_diverges_stops_with_a_reason_and_good_weights():
+    model = make()
+    text = np.random.default_rng(1).integers(11, size=400)
+    with pytest.raises(FloatingPointError, match=r"at step \d+.*learning rate"):
+        training.train(
+            model,
+            text,
+            text[:60],
+            steps=40,
+            window=8,
+            batch_size=4,
+            learning_rate=1e4,
+            eval_every=10,
+            seed=0,
+        )
+    assert np.isfinite(model.score(IDS)).all()
+    assert -model.score(IDS).mean() < 10
+
+
 def test_a_batch_of_one_and_a_vocabulary_of_one():
     model = GPT(1, max_context=4, width=8, heads=2, depth=1, boundary=0, seed=1)
     curve = training.train(
@@ -178,9 +197,9 @@ def test_a_batch_of_one_and_a_vocabulary_of_one():
 def test_learns_what_needs_attention():
     """Four digits and a mark, then the first digit again: 0 nats for whoever looks back."""
     rng = np.random.default_rng(0)
-    first = rng.integers(1, 6, size=400)
-    lines = np.stack([first, *rng.integers(1, 6, size=(3, 400)), np.full(400, 6), first], 1)
-    text = np.concatenate([lines, np.zeros((400, 1), int)], axis=1).ravel()  # 0: boundary
+    first = rng.integers(1, 6, size=4000)
+    lines = np.stack([first, *rng.integers(1, 6, size=(3, 4000)), np.full(4000, 6), first], 1)
+    text = np.concatenate([lines, np.zeros((4000, 1), int)], axis=1).ravel()  # 0: boundary
     model = GPT(7, max_context=7, width=16, heads=2, depth=2, boundary=0, seed=1)
     training.train(
         model,
