@@ -315,7 +315,7 @@ def minimise(
         steps: how many steps to take, at least 1.
 
     Returns:
-        floats, shape (steps + 1, *theta.shape), beginning with the start.
+        floats, shape (steps + 1, ...) with the shape of theta for the dots; the start comes first.
 
     Raises:
         ValueError: if steps is not a positive integer, or a shape or rate is wrong.
