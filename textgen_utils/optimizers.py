@@ -229,8 +229,8 @@ class Muon(Rule):
     """u = mu u + g;  theta - eta scale O(g + mu u): a momentum whose matrix is made orthogonal.
 
     O keeps the singular vectors and moves the singular values to about 1 (`orthogonalise`).
-    scale = `rms_rate` sqrt(max(rows, columns)) gives an n-by-n step entries of the size of Adam's;
-    None: scale 1. Without `nesterov`, O(u). Before that, theta decays as in `AdamW`.
+    scale = `rms_rate` sqrt(max(rows, columns)) gives a step of any shape entries of the size of
+    Adam's; None: scale 1. Without `nesterov`, O(u). Before that, theta decays as in `AdamW`.
 
     Source: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024;
     scale and decay from J. Liu et al., "Muon is scalable for LLM training", 2025.
