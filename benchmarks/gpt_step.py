@@ -16,6 +16,7 @@ import datetime
 import json
 import multiprocessing
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable
@@ -53,7 +54,8 @@ class KerasCompetitor:
         optimizer = training.adam(1e-3, weight_decay=0.1)
         self.model.compile(optimizer, training.token_loss(), jit_compile=xla)
         self.parameters = self.model.count_params()
-        self.version = f"Keras {keras.version()} on {keras.config.backend()}"
+        backend = keras.config.backend()
+        self.version = f"Keras {keras.version()}, {backend} {sys.modules[backend].__version__}"
 
     def loss(self, ids: np.ndarray, targets: np.ndarray) -> float:
         """Return the mean cross-entropy, nats per token."""
@@ -221,12 +223,16 @@ def main(arguments: list[str] | None = None, *, measure: Callable[..., dict] = r
     options.out.parent.mkdir(parents=True, exist_ok=True)
     settings = {name: getattr(options, name) for name in ("rounds", "steps", "threads")}
     flags = " ".join(f"--{name} {value}" for name, value in settings.items())
+    start = time.perf_counter()
+    measured = measure(**settings)
     record = {
         "command": f"python -m benchmarks.gpt_step {flags}",
         "date": datetime.date.today().isoformat(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} used",
         "python": sys.version.split()[0],
+        "seconds": time.perf_counter() - start,
         "settings": {**settings, **SIZES, "batch": BATCH},
-        **measure(**settings),
+        **measured,
     }
     write_atomically(options.out, json.dumps(record, indent=1) + "\n")
     for peer, (_, ms, _) in record["milliseconds"].items():

@@ -8,6 +8,8 @@ import pytest
 from benchmarks import gpt_step, shakespeare_gpt
 from textgen_utils.corpora.types import Corpus
 
+pytestmark = pytest.mark.tensorflow  # as recorded; the models themselves are tested on both
+
 SMALL = {"vocab_size": 9, "context": 8, "width": 16, "heads": 2, "depth": 2}
 
 
