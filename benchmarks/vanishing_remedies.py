@@ -16,6 +16,7 @@ import datetime
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -204,7 +205,8 @@ def train(remedy: Remedy, radius: float, distance: int, steps: int) -> list[dict
     starts = [start(remedy, radius, one["seed"]) for one in tried]
     p = {k: tf.Variable(np.stack([s[k] for s in starts]).astype("float32")) for k in starts[0]}
     before = ratio(remedy.cell, p, distance)
-    step, rng = stepper(remedy, p, tried), np.random.default_rng(99)
+    step = stepper(remedy, p, tried, lambda x, y: losses(remedy.cell, p, embedded(p, x), y))
+    rng = np.random.default_rng(99)
     seen = [step(*map(tf.constant, batch(rng, distance))).numpy() for _ in range(steps)]
     loss, gradient, relative = np.array(seen).transpose(1, 2, 0)  # each (networks, steps)
     numbers = {
@@ -220,8 +222,17 @@ def train(remedy: Remedy, radius: float, distance: int, steps: int) -> list[dict
     ]
 
 
-def stepper(remedy: Remedy, p: dict, tried: list[dict]) -> tf.types.experimental.GenericFunction:
-    """The compiled step: it returns loss, length of the gradient, length of step over weights."""
+def stepper(
+    remedy: Remedy, p: dict, tried: list[dict], losses_of: Callable[..., tf.Tensor]
+) -> tf.types.experimental.GenericFunction:
+    """The compiled step: it returns loss, length of the gradient, length of step over weights.
+
+    Args:
+        remedy: what is done with the gradients.
+        p: the weights, variables, stacked.
+        tried: rate and penalties of each network.
+        losses_of: from a batch to the loss of each network, (networks,).
+    """
     rate, l1, l2 = (tf.constant([one[k] for one in tried]) for k in ("rate", "l1", "l2"))
     # A step of rate 1 is taken, and then scaled to the rate of each network.
     optimizer = getattr(keras.optimizers, remedy.optimizer)(1.0)
@@ -229,9 +240,9 @@ def stepper(remedy: Remedy, p: dict, tried: list[dict]) -> tf.types.experimental
     optimizer.build(weights)
 
     @tf.function(jit_compile=True)
-    def step(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    def step(*batch: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            loss = losses(remedy.cell, p, embedded(p, x), y)
+            loss = losses_of(*batch)
             matrices = [p[k] for k in "WUA"]
             absolute = sum(tf.reduce_sum(tf.abs(m), [1, 2]) for m in matrices)
             squares = sum(tf.reduce_sum(m**2, [1, 2]) for m in matrices)

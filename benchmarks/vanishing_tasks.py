@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -198,36 +197,6 @@ def losses(task: Task, cell: str, p: dict, batch: tuple[tf.Tensor, ...]) -> tf.T
     return tf.reduce_sum(task.loss(out, y) * mask[:, None], [0, 2]) / tf.reduce_sum(mask)
 
 
-def stepper(task: Task, remedy: Remedy, p: dict, tried: list[dict]) -> Callable:
-    """The compiled step, each network's own; it returns the losses before it."""
-    rate, l1, l2 = (tf.constant([one[k] for one in tried]) for k in ("rate", "l1", "l2"))
-    # A step of rate 1 is taken, and then scaled to the rate of each network.
-    optimizer = getattr(keras.optimizers, remedy.optimizer)(1.0)
-    weights = list(p.values())
-    optimizer.build(weights)
-
-    @tf.function(jit_compile=True)
-    def step(*batch: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            loss = losses(task, remedy.cell, p, batch)
-            matrices = [p[k] for k in "WUA"]
-            absolute = sum(tf.reduce_sum(tf.abs(m), [1, 2]) for m in matrices)
-            squares = sum(tf.reduce_sum(m**2, [1, 2]) for m in matrices)
-            total = tf.reduce_sum(loss + l1 * absolute + l2 * squares)
-        gradients = tape.gradient(total, weights, unconnected_gradients="zero")
-        gradients = [tf.convert_to_tensor(g) for g in gradients]
-        if remedy.clip is not None:
-            share = tf.minimum(1.0, remedy.clip / remedies.norm(gradients))
-            gradients = [remedies.each(share, g) * g for g in gradients]
-        old = [tf.identity(w) for w in weights]
-        optimizer.apply(gradients, weights)
-        for weight, before in zip(weights, old, strict=True):
-            weight.assign(before + remedies.each(rate, weight) * (weight - before))
-        return loss
-
-    return step
-
-
 def train(task: Task, name: str, steps: int, seeds: int) -> list[dict]:
     """Train all starts, seeds, rates and penalties of a remedy; one dictionary a network."""
     remedy = remedies.REMEDIES[name]
@@ -242,8 +211,9 @@ def train(task: Task, name: str, steps: int, seeds: int) -> list[dict]:
     radii = remedies.SETTINGS["radii"]
     starts = [start(task, remedy, radii[one["start"]], one["seed"]) for one in tried]
     p = {k: tf.Variable(np.stack([s[k] for s in starts]).astype("float32")) for k in starts[0]}
-    step, batches = stepper(task, remedy, p, tried), task.batches()
-    seen = [step(*map(tf.constant, next(batches))).numpy() for _ in range(steps)]
+    step = remedies.stepper(remedy, p, tried, lambda *batch: losses(task, remedy.cell, p, batch))
+    batches = task.batches()
+    seen = [step(*map(tf.constant, next(batches)))[0].numpy() for _ in range(steps)]
     final = np.mean(seen[-SETTINGS["last"] :], axis=0)
     if task.unseen:
         final = unseen_loss(task, remedy.cell, p)

@@ -27,12 +27,17 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tu
 
     Source: A. Vaswani et al., "Attention is all you need", 2017, equation 1.
     """
+    weights = attention_weights(queries, keys, mask)
+    return ops.matmul(ops.cast(weights, values.dtype), values), weights
+
+
+def attention_weights(queries: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+    """Return how well each key fits each query, softmax(Q K' / sqrt(d)): see `attention`."""
     size = queries.shape[-1]
     scores = ops.matmul(queries * (1 / math.sqrt(size)), ops.swapaxes(keys, -1, -2))
     # The difference to minus infinity: where half precision adds it up, no NaN comes of it.
     scores = ops.where(mask, ops.cast(scores, "float32"), -1e9)
-    weights = ops.softmax(scores, axis=-1)
-    return ops.matmul(ops.cast(weights, values.dtype), values), weights
+    return ops.softmax(scores, axis=-1)
 
 
 def causal_mask(time: int) -> Tensor:
@@ -91,16 +96,14 @@ class CausalSelfAttention(layers.Layer):
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         """Return (batch, time, width) from (batch, time, width)."""
         queries, keys, values = self.split(x)
-        if training and self.dropout:
-            mixed = self._mix_with_dropout(queries, keys, values)
-        else:
-            mixed, _ = attention(queries, keys, values, causal_mask(ops.shape(x)[1]))
-        return self.merge(mixed)
+        weights = attention_weights(queries, keys, causal_mask(ops.shape(x)[1]))
+        weights = self.drop(weights, training=training)
+        return self.merge(ops.matmul(ops.cast(weights, values.dtype), values))
 
     def weights_of(self, x: Tensor) -> Tensor:
         """Return what each position looks at, (batch, heads, time, time)."""
-        queries, keys, values = self.split(x)
-        return attention(queries, keys, values, causal_mask(ops.shape(x)[1]))[1]
+        queries, keys, _ = self.split(x)
+        return attention_weights(queries, keys, causal_mask(ops.shape(x)[1]))
 
     def step(
         self, x: Tensor, position: Tensor, keys: Tensor, values: Tensor
@@ -139,7 +142,3 @@ class CausalSelfAttention(layers.Layer):
         """Return the constructor's arguments."""
         names = ("width", "heads", "dropout", "output_scale", "seeds")
         return {name: getattr(self, name) for name in names}
-
-    def _mix_with_dropout(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        _, weights = attention(queries, keys, values, causal_mask(ops.shape(queries)[2]))
-        return ops.matmul(ops.cast(self.drop(weights, training=True), values.dtype), values)

@@ -162,6 +162,7 @@ class SkipGramPairs(keras.utils.PyDataset):
         self.seed = seed
         self.keep = keep_probability(counts, threshold)
         self.noise = noise_distribution(counts, power)
+        self._levels = np.cumsum(self.noise)[:-1]  # where the next word begins
         self.epoch = 0
         self._listed: tuple[int, np.ndarray, np.ndarray] | None = None
         self.steps = max(1, len(self.pairs()[0]) // batch_size) if steps is None else steps
@@ -192,7 +193,7 @@ class SkipGramPairs(keras.utils.PyDataset):
         rng = np.random.default_rng((self.seed, self.epoch, 1 + index))
         drawn = rng.integers(len(centres), size=self.batch_size)
         uniform = rng.random((self.batch_size, self.negatives))
-        noise = np.searchsorted(np.cumsum(self.noise)[:-1], uniform, side="right")
+        noise = np.searchsorted(self._levels, uniform, side="right")
         candidates = np.concatenate([contexts[drawn, None], noise.astype(np.int32)], axis=1)
         labels = np.zeros(candidates.shape, np.float32)
         labels[:, 0] = 1.0
