@@ -1,13 +1,9 @@
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
+from checks import scores_in_a_fresh_process, step_and_score_agree_with_the_forward_pass
 from keras import ops
 
-from textgen_utils.models.base import LanguageModel
 from textgen_utils.models.recurrent import LSTMLanguageModel
 
 VARIANTS = [{}, {"depth": 2, "dropout": 0.3}, {"tied": True}, {"depth": 2, "embedding_width": 5}]
@@ -50,16 +46,7 @@ def test_logits_follow_the_equations():
 @pytest.mark.parametrize("options", VARIANTS)
 def test_step_and_score_agree_with_the_forward_pass(options):
     model = make(**options)
-    assert isinstance(model, LanguageModel)
-    read = np.concatenate([np.full((3, 1), 2, "int32"), IDS[:, :-1]], axis=1)
-    all_log_probs = ops.convert_to_numpy(ops.log_softmax(model(read)))
-    expected = np.take_along_axis(all_log_probs, IDS[..., None], -1)[..., 0]
-    np.testing.assert_allclose(model.score(IDS), expected, atol=1e-4)
-    state = model.initial_state(3)
-    for t, tokens in enumerate(read.T):
-        log_probs, state = model.step(tokens, state)
-        np.testing.assert_allclose(log_probs, all_log_probs[:, t], atol=1e-4)
-        np.testing.assert_allclose(np.exp(log_probs).sum(-1), 1, atol=1e-5)
+    step_and_score_agree_with_the_forward_pass(model, IDS)
 
 
 def test_an_old_state_stays_valid():
@@ -128,16 +115,8 @@ def test_saved_and_loaded_in_a_fresh_process(tmp_path, options):
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(IDS, IDS, verbose=0)
     score = model.score(IDS)
-    model.save(tmp_path / "model.keras")
-    np.save(tmp_path / "ids.npy", IDS)
-    code = (
-        "import sys, keras, numpy as np, textgen_utils.models.recurrent\n"
-        "folder = sys.argv[1]\n"
-        "model = keras.saving.load_model(folder + '/model.keras')\n"
-        "np.save(folder + '/score.npy', model.score(np.load(folder + '/ids.npy')))\n"
-    )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, env=os.environ)
-    np.testing.assert_allclose(np.load(tmp_path / "score.npy"), score, atol=1e-6)
+    there = scores_in_a_fresh_process(model, IDS, tmp_path)
+    np.testing.assert_allclose(there, score, atol=1e-6)
 
 
 def test_a_tied_model_has_no_second_matrix():

@@ -1,15 +1,11 @@
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
+from checks import scores_in_a_fresh_process, step_and_score_agree_with_the_forward_pass
 from keras import ops
 from test_attention import keras_twin
 
 from textgen_utils import decoding, evaluation, training
-from textgen_utils.models.base import LanguageModel
 from textgen_utils.models.transformer import GPT
 from textgen_utils.models.windowed import WindowedLanguageModel
 
@@ -55,16 +51,7 @@ def test_logits_are_those_of_the_layers_of_keras(options):
 
 
 def test_the_cached_step_is_the_uncached_pass():
-    model = make()
-    assert isinstance(model, LanguageModel)
-    read = np.concatenate([np.full((3, 1), 2, "int32"), IDS[:, :-1]], axis=1)
-    all_log_probs = ops.convert_to_numpy(ops.log_softmax(model(read)))
-    expected = np.take_along_axis(all_log_probs, IDS[..., None], -1)[..., 0]
-    np.testing.assert_allclose(model.score(IDS), expected, atol=1e-4)
-    state = model.initial_state(3)
-    for t, tokens in enumerate(read.T):
-        log_probs, state = model.step(tokens, state)
-        np.testing.assert_allclose(log_probs, all_log_probs[:, t], atol=1e-4)
+    step_and_score_agree_with_the_forward_pass(make(), IDS)
 
 
 @pytest.mark.parametrize("options", [{"greedy": True}, {}, {"top_k": 4}, {"nucleus": 0.8}])
@@ -224,16 +211,8 @@ def test_saved_and_loaded_in_a_fresh_process(tmp_path, options):
     model = make(**options)
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(IDS, IDS, verbose=0)
-    model.save(tmp_path / "model.keras")
-    np.save(tmp_path / "ids.npy", IDS)
-    code = (
-        "import sys, keras, numpy as np, textgen_utils.models.transformer\n"
-        "folder = sys.argv[1]\n"
-        "model = keras.saving.load_model(folder + '/model.keras')\n"
-        "np.save(folder + '/score.npy', model.score(np.load(folder + '/ids.npy')))\n"
-    )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, env=os.environ)
-    np.testing.assert_allclose(np.load(tmp_path / "score.npy"), model.score(IDS), atol=1e-5)
+    there = scores_in_a_fresh_process(model, IDS, tmp_path)
+    np.testing.assert_allclose(there, model.score(IDS), atol=1e-5)
 
 
 def test_dropout_acts_in_training_only():

@@ -86,3 +86,23 @@ def check_ids(ids: ArrayLike, vocab_size: int, ndim: int) -> np.ndarray:
     if ids.size and not 0 <= ids.min() <= ids.max() < vocab_size:
         raise ValueError(f"ids must lie in [0, {vocab_size}); got {ids.min()} to {ids.max()}")
     return ids.astype(np.int32)
+
+
+def check_settings(sizes: dict[str, int], dropout: float, boundary: int) -> None:
+    """Refuse what no network of the book can be made with.
+
+    Args:
+        sizes: by name, `vocab_size` among them; each at least 1.
+        dropout: in [0, 1).
+        boundary: one of the tokens.
+
+    Raises:
+        ValueError: if one of these does not hold.
+    """
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
+    if not 0 <= boundary < sizes["vocab_size"]:
+        raise ValueError(f"boundary must be one of {sizes['vocab_size']} tokens, got {boundary}")

@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import ArrayLike
 
-from textgen_utils.models.base import check_ids
+from textgen_utils.models.base import check_ids, check_settings
 from textgen_utils.models.compiled import Compiled, Scorer
 from textgen_utils.runtime import split_seed
 
@@ -64,7 +64,12 @@ class LSTMLanguageModel(keras.Model):
         super().__init__(name=name)
         if embedding_width is None:
             embedding_width = width if tied else min(width, 64)
-        _check(vocab_size, width, depth, embedding_width, dropout, tied, boundary)
+        sizes = {"vocab_size": vocab_size, "width": width, "depth": depth}
+        check_settings({**sizes, "embedding_width": embedding_width}, dropout, boundary)
+        if tied and embedding_width != width:
+            raise ValueError(
+                f"a tied model needs embedding_width = width, got {embedding_width} and {width}"
+            )
         self.vocab_size = vocab_size
         self.width = width
         self.depth = depth
@@ -206,31 +211,3 @@ class TiedHead(layers.Layer):
 
 def _bias(memory: int | None, seed: int | None) -> Any:
     return "zeros" if memory is None else ChronoBias(memory, seed)
-
-
-def _check(
-    vocab_size: int,
-    width: int,
-    depth: int,
-    embedding_width: int,
-    dropout: float,
-    tied: bool,
-    boundary: int,
-) -> None:
-    sizes = {
-        "vocab_size": vocab_size,
-        "width": width,
-        "depth": depth,
-        "embedding_width": embedding_width,
-    }
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
-    if not 0 <= boundary < vocab_size:
-        raise ValueError(f"boundary must be one of {vocab_size} tokens, got {boundary}")
-    if tied and embedding_width != width:
-        raise ValueError(
-            f"a tied model needs embedding_width = width, got {embedding_width} and {width}"
-        )

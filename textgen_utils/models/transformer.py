@@ -10,7 +10,7 @@ from keras import layers, ops
 from numpy.typing import ArrayLike
 
 from textgen_utils.models.attention import CausalSelfAttention
-from textgen_utils.models.base import check_ids
+from textgen_utils.models.base import check_ids, check_settings
 from textgen_utils.models.compiled import Compiled, Scorer
 from textgen_utils.runtime import split_seed
 
@@ -73,7 +73,7 @@ class GPT(keras.Model):
     ) -> None:
         super().__init__(name=name)
         sizes = {"vocab_size": vocab_size, "max_context": max_context, "width": width}
-        _check({**sizes, "heads": heads, "depth": depth}, dropout, boundary)
+        check_settings({**sizes, "heads": heads, "depth": depth}, dropout, boundary)
         self.vocab_size = vocab_size
         self.max_context = max_context
         self.width = width
@@ -278,13 +278,3 @@ def _norm() -> layers.LayerNormalization:
 
 def _normal(stddev: float, seed: int | None) -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=stddev, seed=seed)
-
-
-def _check(sizes: dict[str, int], dropout: float, boundary: int) -> None:
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
-    if not 0 <= boundary < sizes["vocab_size"]:
-        raise ValueError(f"boundary must be one of {sizes['vocab_size']} tokens, got {boundary}")
