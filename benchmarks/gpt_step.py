@@ -78,8 +78,8 @@ def named_weights(model: Any) -> dict[str, Any]:
             f"blocks.{i}.project.weight": block.attention.project.kernel,
             f"blocks.{i}.combine.weight": block.attention.combine.kernel,
             f"blocks.{i}.norm_2.weight": block.norm_2.gamma,
-            f"blocks.{i}.widen.weight": block.widen.kernel,
-            f"blocks.{i}.narrow.weight": block.narrow.kernel,
+            f"blocks.{i}.widen.weight": block.perceptron.widen.kernel,
+            f"blocks.{i}.narrow.weight": block.perceptron.narrow.kernel,
         }
     return {**names, "norm.weight": model.norm.gamma}
 

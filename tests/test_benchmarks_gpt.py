@@ -27,7 +27,7 @@ def test_initial_weights_are_those_of_the_model_by_name_and_shape():
 
 def test_the_competitor_takes_the_weights_and_learns():
     competitor = gpt_step.KerasCompetitor(SMALL, gpt_step.initial_weights(SMALL), xla=False)
-    kernel = competitor.model.blocks[1].widen.kernel
+    kernel = competitor.model.blocks[1].perceptron.widen.kernel
     np.testing.assert_array_equal(kernel, gpt_step.initial_weights(SMALL)["blocks.1.widen.weight"])
     batch = gpt_step.batch(SMALL, 0)
     before = competitor.loss(*batch)

@@ -7,7 +7,9 @@ the batches that it would have seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from numbers import Integral
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -85,8 +87,12 @@ class PairBatches(keras.utils.PyDataset):
 
     A batch is ``((source, shifted), target, mask)``: `shifted` is the target moved right by one
     with `boundary` in front (teacher forcing), and the mask, 1.0 on the target's own tokens and
-    0.0 on padding, weighs the loss. All batches have the same shapes, so nothing is compiled
-    twice. Each pair is used once before any is used again, in an order drawn from the seed.
+    0.0 on padding, weighs the loss. Each pair is used once before any is used again, in an order
+    drawn from the seed.
+
+    Without `bounds` all batches have the same shapes, so nothing is compiled twice. With them, a
+    batch holds sources of similar lengths, so little is computed for padding: bounds (8, 12) make
+    batches of sources of up to 8 tokens, of 9 to 12, and of the rest, as often as there are pairs.
 
     Args:
         sources: sequences of ints, one for each target.
@@ -96,10 +102,11 @@ class PairBatches(keras.utils.PyDataset):
         seed: chooses the order.
         boundary: the id that is read before the first token of a target.
         padding: the id that fills sequences up to the longest.
+        bounds: rising lengths of sources, each the longest of its batches.
 
     Raises:
         ValueError: if there is no pair, the numbers of sources and targets differ, a sequence is
-            empty, or a number is below 1.
+            empty, a number is below 1, or the bounds do not rise.
     """
 
     def __init__(
@@ -112,18 +119,20 @@ class PairBatches(keras.utils.PyDataset):
         *,
         boundary: int,
         padding: int,
+        bounds: Sequence[int] = (),
     ) -> None:
         super().__init__()
         if len(sources) != len(targets):
             raise ValueError(f"got {len(sources)} sources but {len(targets)} targets")
+        if any(a >= b for a, b in pairwise(bounds)):
+            raise ValueError(f"bounds must rise, got {tuple(bounds)}")
         self.batch_size = _at_least_one(batch_size, "batch_size")
         self.steps = _at_least_one(steps, "steps")
-        self.sources, source_mask = pad(sources, padding)
-        self.targets, self.mask = pad(targets, padding)
-        if not (source_mask[:, 0].all() and self.mask[:, 0].all()):
+        if not (all(map(len, sources)) and all(map(len, targets))):
             raise ValueError("every source and every target needs at least one token")
-        front = np.full((len(self.targets), 1), boundary, np.int32)
-        self.shifted = np.concatenate([front, self.targets[:, :-1]], axis=1)
+        self.buckets = _buckets(sources, targets, bounds, boundary, padding)
+        batches = [max(1, round(len(b.sources) / batch_size)) for b in self.buckets]
+        self.order = np.repeat(np.arange(len(batches)), batches)  # the batches of one pass
         self.seed = _seed(seed)
         self.epoch = 0
 
@@ -134,14 +143,27 @@ class PairBatches(keras.utils.PyDataset):
         self, index: int
     ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
         """Return ((source, shifted), target, mask): int32 and float32, (batch_size, time)."""
-        first = (self.epoch * self.steps + index) * self.batch_size
-        rows = _rows(first, self.batch_size, len(self.targets), self.seed)
-        mask = self.mask[rows].astype(np.float32)
-        return (self.sources[rows], self.shifted[rows]), self.targets[rows], mask
+        passes, place = divmod(self.epoch * self.steps + index, len(self.order))
+        order = np.random.default_rng((self.seed, passes)).permutation(self.order)
+        chosen, bucket = order[place], self.buckets[order[place]]
+        before = passes * np.sum(order == chosen) + np.sum(order[:place] == chosen)
+        first = int(before) * self.batch_size
+        rows = _rows(first, self.batch_size, len(bucket.sources), self.seed)
+        inputs = bucket.sources[rows], bucket.shifted[rows]
+        return inputs, bucket.targets[rows], bucket.mask[rows].astype(np.float32)
 
     def on_epoch_end(self) -> None:
         """Go on to the next epoch's pairs."""
         self.epoch += 1
+
+
+class Bucket(NamedTuple):
+    """Padded pairs: ints, (pairs, time), and bools, true on the targets' own tokens."""
+
+    sources: np.ndarray
+    shifted: np.ndarray
+    targets: np.ndarray
+    mask: np.ndarray
 
 
 def pad(
@@ -174,6 +196,27 @@ def pad(
     array = np.full(mask.shape, value, np.int32)
     array[mask] = np.concatenate(rows)
     return array, mask
+
+
+def _buckets(
+    sources: Sequence[ArrayLike],
+    targets: Sequence[ArrayLike],
+    bounds: Sequence[int],
+    boundary: int,
+    padding: int,
+) -> list[Bucket]:
+    number = np.searchsorted(bounds, [len(source) for source in sources])
+    buckets = []
+    for bucket in range(len(bounds) + 1):
+        rows = np.flatnonzero(number == bucket)
+        if bounds and not len(rows):
+            continue
+        source, _ = pad([sources[row] for row in rows], padding)
+        target, mask = pad([targets[row] for row in rows], padding)
+        front = np.full((len(rows), 1), boundary, np.int32)
+        shifted = np.concatenate([front, target[:, :-1]], axis=1)
+        buckets.append(Bucket(source, shifted, target, mask))
+    return buckets
 
 
 def _rows(first: int, count: int, population: int, seed: int) -> np.ndarray:

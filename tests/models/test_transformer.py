@@ -38,8 +38,8 @@ def assembled_from_keras(model, ids):
         twin = keras_twin(block.attention, model.width, model.heads)
         y = norm(block.norm_1, x)
         x = x + twin(y, y, use_causal_mask=True)
-        y = ops.gelu(ops.matmul(norm(block.norm_2, x), block.widen.kernel), approximate=False)
-        x = x + ops.matmul(y, block.narrow.kernel)
+        y = ops.gelu(ops.matmul(norm(block.norm_2, x), block.perceptron.widen.kernel), approximate=False)
+        x = x + ops.matmul(y, block.perceptron.narrow.kernel)
     return ops.convert_to_numpy(ops.matmul(norm(model.norm, x), ops.transpose(tokens)))
 
 
@@ -231,7 +231,7 @@ def test_sizes_and_start_are_those_of_nanogpt():
         (model.tokens.embeddings, 0.02),
         (block.attention.project.kernel, 0.02),
         (block.attention.combine.kernel, 0.02 / 8**0.5),
-        (block.narrow.kernel, 0.02 / 8**0.5),
+        (block.perceptron.narrow.kernel, 0.02 / 8**0.5),
     ):
         assert abs(np.std(ops.convert_to_numpy(weight)) / scale - 1) < 0.05
     log_probs = model.score(np.random.default_rng(0).integers(65, size=(4, 64)))
@@ -246,7 +246,7 @@ def test_the_seed_and_nothing_else_draws_the_weights():
     other = GPT(5, **options, seed=4)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0], other.get_weights()[0])
-    one, two = (ops.convert_to_numpy(b.widen.kernel) for b in other.blocks)
+    one, two = (ops.convert_to_numpy(b.perceptron.widen.kernel) for b in other.blocks)
     assert not np.array_equal(one, two)
 
 

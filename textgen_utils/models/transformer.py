@@ -83,13 +83,13 @@ class GPT(keras.Model):
         self.boundary = boundary
         self.seed = seed
         tokens, positions, drop, *rest = split_seed(seed, 3 + depth)
-        self.tokens = layers.Embedding(vocab_size, width, _normal(0.02, tokens))
-        self.positions = layers.Embedding(max_context, width, _normal(0.02, positions))
+        self.tokens = layers.Embedding(vocab_size, width, normal(0.02, tokens))
+        self.positions = layers.Embedding(max_context, width, normal(0.02, positions))
         self.drop = layers.Dropout(dropout, seed=drop)
         # The sum over 2 * depth branches is as large as one branch at first.
         output_scale = 0.02 / (2 * depth) ** 0.5
         self.blocks = [Block(width, heads, dropout, output_scale, seed=part) for part in rest]
-        self.norm = _norm()
+        self.norm = norm()
         self._compiled: dict[str, Any] = {}
         self.build((None, None))
 
@@ -227,28 +227,19 @@ class Block(layers.Layer):
         self.config = {"width": width, "heads": heads, "dropout": dropout}
         self.config |= {"output_scale": output_scale, "seed": seed}
         seeds = split_seed(seed, 6)
-        self.norm_1 = _norm()
+        self.norm_1 = norm()
         self.attention = CausalSelfAttention(
             width, heads, dropout=dropout, output_scale=output_scale, seeds=tuple(seeds[:3])
         )
-        self.norm_2 = _norm()
-        self.widen = layers.Dense(
-            4 * width,
-            activation="gelu",
-            use_bias=False,
-            kernel_initializer=_normal(0.02, seeds[3]),
-        )
-        self.narrow = layers.Dense(
-            width, use_bias=False, kernel_initializer=_normal(output_scale, seeds[4])
-        )
+        self.norm_2 = norm()
+        self.perceptron = Perceptron(width, output_scale, seeds=tuple(seeds[3:5]))
         self.drop = layers.Dropout(dropout, seed=seeds[5])
 
     def build(self, input_shape: Any) -> None:
         """Create the weights. `input_shape`: (batch, time, width)."""
         width = self.config["width"]
-        for layer in (self.norm_1, self.attention, self.norm_2, self.widen):
+        for layer in (self.norm_1, self.attention, self.norm_2, self.perceptron):
             layer.build((None, None, width))
-        self.narrow.build((None, None, 4 * width))
         self.built = True
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
@@ -269,12 +260,54 @@ class Block(layers.Layer):
         return self.config
 
     def _perceptron(self, x: Tensor, training: bool) -> Tensor:
-        return x + self.drop(self.narrow(self.widen(self.norm_2(x))), training=training)
+        return x + self.drop(self.perceptron(self.norm_2(x)), training=training)
 
 
-def _norm() -> layers.LayerNormalization:
+@keras.saving.register_keras_serializable(package="textgen_utils")
+class Perceptron(layers.Layer):
+    """W_2 gelu(W_1 x), four times as wide inside; each position on its own.
+
+    Args:
+        width: size of a position's vector.
+        output_scale: standard deviation of the initial entries of W_2.
+        seeds: two, or None each: for the matrices.
+    """
+
+    def __init__(
+        self, width: int, output_scale: float, seeds: tuple[int | None, ...] = (None, None)
+    ) -> None:
+        super().__init__()
+        self.config = {"width": width, "output_scale": output_scale, "seeds": tuple(seeds)}
+        self.widen = layers.Dense(
+            4 * width,
+            activation="gelu",
+            use_bias=False,
+            kernel_initializer=normal(0.02, seeds[0]),
+        )
+        self.narrow = layers.Dense(
+            width, use_bias=False, kernel_initializer=normal(output_scale, seeds[1])
+        )
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights. `input_shape`: (batch, time, width)."""
+        self.widen.build((None, None, self.config["width"]))
+        self.narrow.build((None, None, 4 * self.config["width"]))
+        self.built = True
+
+    def call(self, x: Tensor) -> Tensor:
+        """Return (batch, time, width) from the same shape."""
+        return self.narrow(self.widen(x))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return self.config
+
+
+def norm() -> layers.LayerNormalization:
+    """Return a layer normalisation with gains and without biases."""
     return layers.LayerNormalization(center=False, epsilon=1e-5)
 
 
-def _normal(stddev: float, seed: int | None) -> keras.initializers.Initializer:
+def normal(stddev: float, seed: int | None) -> keras.initializers.Initializer:
+    """Return an initializer that draws from a normal distribution around 0."""
     return keras.initializers.RandomNormal(stddev=stddev, seed=seed)

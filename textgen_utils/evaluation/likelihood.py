@@ -75,16 +75,26 @@ def evaluate(
     if characters is not None and characters < 1:
         raise ValueError(f"characters must be at least 1; got {characters}")
     log_probs = token_log_probs(model, ids, context=context, lines=lines, batch_size=batch_size)
-    nats = -float(log_probs.sum())
-    tokens = len(log_probs)
+    context = None if lines else _context(model, context)
+    return report(-log_probs.sum(), len(log_probs), characters, context, lines)
+
+
+def report(
+    nats: float,
+    tokens: int,
+    characters: int | None = None,
+    context: int | None = None,
+    lines: bool = False,
+) -> Report:
+    """Return the averages of a text that costs `nats` in all; see `Report`."""
     characters = tokens if characters is None else characters
     return Report(
-        nats_per_token=nats / tokens,
+        nats_per_token=float(nats) / tokens,
         bits_per_character=float(to_bits(nats)) / characters,
         perplexity=float(perplexity(nats / tokens)),
         tokens=tokens,
         characters=characters,
-        context=None if lines else _context(model, context),
+        context=context,
         lines=lines,
     )
 
@@ -145,7 +155,7 @@ def check_text(
     Raises:
         ValueError: as `token_log_probs`, of its text and its context.
     """
-    ids = _text(model, ids)
+    ids = non_empty(model, ids)
     if not lines:
         _context(model, context)
         return ids
@@ -172,81 +182,6 @@ def _line_log_probs(model: LanguageModel, ids: np.ndarray, batch_size: int) -> n
     rows = np.full(inside.shape, model.boundary, dtype=ids.dtype)
     rows[inside] = ids
     return _score_in_batches(model, rows, batch_size)[inside]
-
-
-@dataclass(frozen=True)
-class WindowLoss:
-    """The result of `random_window_loss`: a mean over random windows, not over the text.
-
-    Attributes:
-        nats_per_token: mean over all positions of all windows, nats.
-        standard_error: of that mean, from the spread between windows, nats.
-        windows: how many windows.
-        window: predictions a window; the t-th sees t tokens.
-        convention: what was computed, in words.
-    """
-
-    nats_per_token: float
-    standard_error: float
-    windows: int
-    window: int
-    convention: str = "random windows, mean over all positions, 1 to `window` tokens of context"
-
-
-def random_window_loss(
-    model: LanguageModel,
-    ids: ArrayLike,
-    window: int,
-    n: int,
-    seed: int,
-    *,
-    batch_size: int = 64,
-) -> WindowLoss:
-    """The convention of nanoGPT's training log: most predictions see less than a full window.
-
-    Windows start at random places of the text. The t-th prediction of a window is read off
-    `step` after exactly the t tokens of the text before it; no boundary is put in front.
-
-    Args:
-        model: any language model.
-        ids: the text, ints, shape (time,), longer than `window`.
-        window: predictions a window, at most `model.max_context`.
-        n: number of windows, at least 1.
-        seed: chooses the windows.
-        batch_size: windows a call of `step`; the last batch is filled up, so shapes are constant.
-
-    Raises:
-        ValueError: an argument out of range, or a text too short for one window.
-
-    Source: nanoGPT, `train.py`, `estimate_loss`.
-    """
-    ids = _text(model, ids)
-    if n < 1 or batch_size < 1:
-        raise ValueError(f"n and batch_size must be at least 1; got {n} and {batch_size}")
-    if not 1 <= window < len(ids):
-        raise ValueError(f"window must lie in [1, {len(ids) - 1}] for this text; got {window}")
-    if model.max_context is not None and window > model.max_context:
-        raise ValueError(f"window must be at most max_context = {model.max_context}; got {window}")
-    start = np.random.default_rng(seed).integers(len(ids) - window, size=n)
-    rows = ids[start[:, None] + np.arange(window + 1)]
-    batch_size = min(batch_size, n)
-    loss = [
-        _loss_by_steps(model, _filled(rows[i : i + batch_size], batch_size))
-        for i in range(0, n, batch_size)
-    ]
-    loss = np.concatenate(loss)[:n]
-    error = float(loss.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
-    return WindowLoss(float(loss.mean()), error, n, window)
-
-
-def _loss_by_steps(model: LanguageModel, rows: np.ndarray) -> np.ndarray:
-    """Mean -log p of columns 1, 2, ... given those before: (batch, window + 1) to (batch,)."""
-    state = model.initial_state(len(rows))
-    loss = np.zeros(len(rows))
-    for t in range(rows.shape[1] - 1):
-        log_probs, state = model.step(rows[:, t], state)
-        loss -= to_numpy(log_probs)[np.arange(len(rows)), rows[:, t + 1]]
-    return loss / (rows.shape[1] - 1)
 
 
 def _context(model: LanguageModel, context: int | None) -> int | None:
@@ -287,13 +222,13 @@ def _windows(ids: np.ndarray, window: int, stride: int, padding: int) -> np.ndar
 def _score_in_batches(model: LanguageModel, rows: np.ndarray, batch_size: int) -> np.ndarray:
     batch_size = min(batch_size, len(rows))
     parts = [
-        _score(model, _filled(rows[i : i + batch_size], batch_size))
+        _score(model, filled(rows[i : i + batch_size], batch_size))
         for i in range(0, len(rows), batch_size)
     ]
     return np.concatenate(parts)[: len(rows)]
 
 
-def _filled(rows: np.ndarray, batch_size: int) -> np.ndarray:
+def filled(rows: np.ndarray, batch_size: int) -> np.ndarray:
     """Repeat the first row until there are `batch_size`: a new shape would compile anew."""
     return np.concatenate([rows, np.repeat(rows[:1], batch_size - len(rows), axis=0)])
 
@@ -307,7 +242,8 @@ def _score(model: LanguageModel, rows: np.ndarray) -> np.ndarray:
     return log_probs
 
 
-def _text(model: LanguageModel, ids: ArrayLike) -> np.ndarray:
+def non_empty(model: LanguageModel, ids: ArrayLike) -> np.ndarray:
+    """The text as int32, (time,), at least one token; else ValueError."""
     ids = check_ids(ids, model.vocab_size, ndim=1)
     if ids.size == 0:
         raise ValueError("ids must be a text of at least one token; got length 0")

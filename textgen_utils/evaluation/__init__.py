@@ -1,0 +1,15 @@
+"""How good a model is: the probability it gives to text, and what it writes."""
+
+from textgen_utils.evaluation.likelihood import Report, check_text, evaluate, token_log_probs
+from textgen_utils.evaluation.pairs import evaluate_pairs
+from textgen_utils.evaluation.windows import WindowLoss, random_window_loss
+
+__all__ = [
+    "Report",
+    "WindowLoss",
+    "check_text",
+    "evaluate",
+    "evaluate_pairs",
+    "random_window_loss",
+    "token_log_probs",
+]

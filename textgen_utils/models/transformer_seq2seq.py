@@ -1,0 +1,328 @@
+"""Sequence to sequence without recurrence: the Transformer's encoder and decoder."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+from numpy.typing import ArrayLike
+
+from textgen_utils.models.attention import CausalSelfAttention, MultiHeadAttention
+from textgen_utils.models.base import check_ids
+from textgen_utils.models.compiled import shift_right
+from textgen_utils.models.seq2seq import Seq2Seq
+from textgen_utils.models.transformer import Perceptron, norm, normal
+from textgen_utils.runtime import split_seed
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="textgen_utils")
+class TransformerSeq2Seq(Seq2Seq):
+    """Blocks of attention and perceptron read the source, others write the target.
+
+    As in `models.transformer.GPT`, layers are normalised on their way in, nothing has a bias, and
+    the logits are products with the target's token vectors. Positions are sine waves, so that no
+    source is too long to be read.
+
+    Args:
+        source_vocab_size, vocab_size, boundary, padding: see `Seq2Seq`.
+        max_context: the most target tokens, the boundary in front included.
+        width: size of a position's vector; even, a multiple of `heads`.
+        heads: attention heads of a block.
+        depth: blocks on each side.
+        dropout: share dropped of the embedded tokens, the attention weights, and the output of
+            each branch.
+        seed: draws the initial weights and what is dropped; None: Keras's own seed does.
+
+    Raises:
+        ValueError: as `Seq2Seq`; if `width` is odd or no multiple of `heads`.
+
+    Source: A. Vaswani et al., "Attention is all you need", 2017.
+    """
+
+    def __init__(
+        self,
+        source_vocab_size: int,
+        vocab_size: int,
+        *,
+        max_context: int,
+        width: int = 128,
+        heads: int = 4,
+        depth: int = 2,
+        dropout: float = 0.0,
+        boundary: int,
+        padding: int,
+        seed: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        sizes = {"max_context": max_context, "width": width, "heads": heads, "depth": depth}
+        super().__init__(
+            source_vocab_size,
+            vocab_size,
+            boundary=boundary,
+            padding=padding,
+            dropout=dropout,
+            sizes=sizes,
+            name=name,
+        )
+        if width % 2:
+            raise ValueError(f"width must be even, for sines and cosines, got {width}")
+        self.max_context = max_context
+        self.width = width
+        self.heads = heads
+        self.depth = depth
+        self.seed = seed
+        parts = split_seed(seed, 3 + 2 * depth)
+        small = width**-0.5
+        self.source_tokens = layers.Embedding(source_vocab_size, width, normal(small, parts[0]))
+        self.target_tokens = layers.Embedding(vocab_size, width, normal(small, parts[1]))
+        self.drop = layers.Dropout(dropout, seed=parts[2])
+        # The sum over all branches is as large as one branch at first.
+        readers = {"output_scale": 0.02 / (2 * depth) ** 0.5, "dropout": dropout}
+        writers = {"output_scale": 0.02 / (3 * depth) ** 0.5, "dropout": dropout}
+        self.readers = [ReaderBlock(width, heads, **readers, seed=s) for s in parts[3 : 3 + depth]]
+        self.writers = [WriterBlock(width, heads, **writers, seed=s) for s in parts[3 + depth :]]
+        self.source_norm = norm()
+        self.target_norm = norm()
+        self.build(None)
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights; nothing of `input_shape` is used."""
+        if self.built:
+            return
+        self.source_tokens.build((None, None))
+        self.target_tokens.build((None, None))
+        for layer in (*self.readers, *self.writers, self.source_norm, self.target_norm):
+            layer.build((None, None, self.width))
+        self.built = True
+
+    def embed(self, source: Tensor) -> Tensor:
+        """Return the vectors of the source's tokens, without positions, (batch, n, width)."""
+        return self.source_tokens(source) * math.sqrt(self.width)
+
+    def encode(self, x: Tensor, mask: Tensor, training: bool = False) -> list[Tensor]:
+        """Return what the encoder made of each position, (batch, n, width), and the mask."""
+        x = self._placed(x, ops.arange(ops.shape(x)[1]))
+        x = self.drop(x, training=training)
+        for block in self.readers:
+            x = block(x, mask, training=training)
+        return [self.source_norm(x), mask]
+
+    def decode(self, shifted: Tensor, memory: list[Tensor], training: bool = False) -> Tensor:
+        """Return logits of whole targets, (batch, m, vocab_size)."""
+        y = self.drop(self._embedded(shifted), training=training)
+        for block in self.writers:
+            y = block(y, *memory, training=training)
+        return self._logits(y)
+
+    def begin(self, memory: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the source's keys and values of each block, and an empty cache.
+
+        Returns:
+            fixed: keys and values, (batch, depth, heads, n, width / heads) each, and the mask.
+            state: position, ints (batch,), and the target's keys and values so far,
+                (batch, depth, heads, max_context, width / heads) each.
+        """
+        outputs, mask = memory
+        pairs = [block.cross.keys_values(outputs) for block in self.writers]
+        keys, values = (ops.stack(parts, axis=1) for parts in zip(*pairs, strict=True))
+        batch = ops.shape(outputs)[0]
+        shape = (batch, self.depth, self.heads, self.max_context, self.width // self.heads)
+        empty = ops.zeros(shape, self.compute_dtype)
+        return [keys, values, mask], [ops.zeros((batch,), "int32"), empty, empty]
+
+    def advance(
+        self, tokens: Tensor, fixed: list[Tensor], state: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Read one target token each: see `Seq2Seq.advance`."""
+        source_keys, source_values, mask = fixed
+        position, keys, values = state
+        y = self.target_tokens(tokens[:, None]) * math.sqrt(self.width)
+        y = self._placed(y, position[:, None])
+        new_keys, new_values = [], []
+        for i, block in enumerate(self.writers):
+            looked_at = (source_keys[:, i], source_values[:, i], mask)
+            y, key, value = block.step(y, position, keys[:, i], values[:, i], looked_at)
+            new_keys.append(key)
+            new_values.append(value)
+        cache = [ops.stack(new_keys, axis=1), ops.stack(new_values, axis=1)]
+        return self._logits(y)[:, 0], [position + 1, *cache]
+
+    def attention(self, sources: Any, targets: ArrayLike) -> np.ndarray:
+        """Return what each target position looks at in the source, when its token is predicted.
+
+        Args:
+            sources: see `condition`.
+            targets: ints, (n, m).
+
+        Returns:
+            floats, (n, depth, heads, m, time); rows sum to 1 over the source.
+
+        Raises:
+            ValueError: if an id is out of range, or a target too long.
+        """
+        targets = check_ids(targets, self.vocab_size, ndim=2)
+        weights = self.compiled_call("attention", self._weights)
+        return weights(self.padded(sources), shift_right(targets, self.boundary))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        names = ("source_vocab_size", "vocab_size", "max_context", "width", "heads", "depth")
+        names += ("dropout", "boundary", "padding", "seed", "name")
+        return {name: getattr(self, name) for name in names}
+
+    def _embedded(self, shifted: Tensor) -> Tensor:
+        y = self.target_tokens(shifted) * math.sqrt(self.width)
+        return self._placed(y, ops.arange(ops.shape(shifted)[1]))
+
+    def _placed(self, x: Tensor, position: Tensor) -> Tensor:
+        return x + ops.cast(sinusoids(position, self.width), x.dtype)
+
+    def _logits(self, y: Tensor) -> Tensor:
+        return ops.matmul(self.target_norm(y), ops.transpose(self.target_tokens.embeddings))
+
+    def _weights(self, source: Tensor, shifted: Tensor) -> Tensor:
+        memory = self.encode(self.embed(source), self.mask(source))
+        y, weights = self._embedded(shifted), []
+        for block in self.writers:
+            weights.append(block.cross_weights(y, *memory))
+            y = block(y, *memory)
+        return ops.stack(weights, axis=1)
+
+
+def sinusoids(position: Tensor, width: int) -> Tensor:
+    """Return the vectors of positions: sines, then cosines, of wavelengths 2 pi to 20,000 pi.
+
+    Args:
+        position: ints, shape (...).
+        width: an even size.
+
+    Returns:
+        float32, shape (..., width).
+
+    Source: A. Vaswani et al., "Attention is all you need", 2017, section 3.5; there sines and
+    cosines alternate, which is the same up to the order of the columns.
+    """
+    rates = np.exp(-math.log(10_000) * np.arange(width // 2) / (width // 2)).astype(np.float32)
+    angles = ops.cast(position, "float32")[..., None] * rates
+    return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="textgen_utils")
+class ReaderBlock(layers.Layer):
+    """x + attention(norm(x)) to both sides, then x + perceptron(norm(x)).
+
+    Args:
+        width: size of a position's vector.
+        heads: attention heads.
+        dropout: share dropped of the attention weights and of the output of each branch.
+        output_scale: standard deviation of the initial weights at the end of each branch.
+        seed: draws the weights and what is dropped.
+    """
+
+    def __init__(
+        self, width: int, heads: int, dropout: float, output_scale: float, seed: int | None = None
+    ) -> None:
+        super().__init__()
+        self.config = {"width": width, "heads": heads, "dropout": dropout}
+        self.config |= {"output_scale": output_scale, "seed": seed}
+        seeds = split_seed(seed, 7)
+        self.norm_1 = norm()
+        self.attention = MultiHeadAttention(
+            width, heads, dropout=dropout, output_scale=output_scale, seeds=tuple(seeds[:4])
+        )
+        self.norm_2 = norm()
+        self.perceptron = Perceptron(width, output_scale, seeds=tuple(seeds[4:6]))
+        self.drop = layers.Dropout(dropout, seed=seeds[6])
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights. `input_shape`: (batch, n, width)."""
+        for layer in (self.norm_1, self.attention, self.norm_2, self.perceptron):
+            layer.build((None, None, self.config["width"]))
+        self.built = True
+
+    def call(self, x: Tensor, mask: Tensor, training: bool = False) -> Tensor:
+        """Return (batch, n, width) from the same shape; `mask`, (batch, n), False at padding."""
+        normed = self.norm_1(x)
+        mixed = self.attention(normed, normed, mask, training=training)
+        x = x + self.drop(mixed, training=training)
+        return x + self.drop(self.perceptron(self.norm_2(x)), training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return self.config
+
+
+@keras.saving.register_keras_serializable(package="textgen_utils")
+class WriterBlock(layers.Layer):
+    """Causal self-attention, attention to the source, perceptron; each added to its input.
+
+    Args:
+        width, heads, dropout, output_scale, seed: see `ReaderBlock`.
+    """
+
+    def __init__(
+        self, width: int, heads: int, dropout: float, output_scale: float, seed: int | None = None
+    ) -> None:
+        super().__init__()
+        self.config = {"width": width, "heads": heads, "dropout": dropout}
+        self.config |= {"output_scale": output_scale, "seed": seed}
+        seeds = split_seed(seed, 10)
+        settings = {"dropout": dropout, "output_scale": output_scale}
+        self.norm_1 = norm()
+        self.attention = CausalSelfAttention(width, heads, **settings, seeds=tuple(seeds[:3]))
+        self.norm_2 = norm()
+        self.cross = MultiHeadAttention(width, heads, **settings, seeds=tuple(seeds[3:7]))
+        self.norm_3 = norm()
+        self.perceptron = Perceptron(width, output_scale, seeds=tuple(seeds[7:9]))
+        self.drop = layers.Dropout(dropout, seed=seeds[9])
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights. `input_shape`: (batch, m, width)."""
+        parts = (self.norm_1, self.attention, self.norm_2, self.cross, self.norm_3)
+        for layer in (*parts, self.perceptron):
+            layer.build((None, None, self.config["width"]))
+        self.built = True
+
+    def call(self, y: Tensor, memory: Tensor, mask: Tensor, training: bool = False) -> Tensor:
+        """Return (batch, m, width) from the same shape.
+
+        Args:
+            y: floats, (batch, m, width).
+            memory: floats, (batch, n, width): the encoder's outputs.
+            mask: bools, (batch, n): False at padding.
+            training: whether there is dropout.
+        """
+        mixed = self.attention(self.norm_1(y), training=training)
+        y = y + self.drop(mixed, training=training)
+        mixed = self.cross(self.norm_2(y), memory, mask, training=training)
+        y = y + self.drop(mixed, training=training)
+        return y + self.drop(self.perceptron(self.norm_3(y)), training=training)
+
+    def step(
+        self,
+        y: Tensor,
+        position: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        source: tuple[Tensor, Tensor, Tensor],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Read one position: see `CausalSelfAttention.step`; `source`: keys, values and mask."""
+        mixed, keys, values = self.attention.step(self.norm_1(y), position, keys, values)
+        y = y + mixed
+        y = y + self.cross.mix(self.norm_2(y), *source)
+        return y + self.perceptron(self.norm_3(y)), keys, values
+
+    def cross_weights(self, y: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        """Return what each target position looks at in the source, (batch, heads, m, n)."""
+        y = y + self.attention(self.norm_1(y))
+        keys, _ = self.cross.keys_values(memory)
+        return self.cross.weights_of(self.norm_2(y), keys, mask)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return self.config
