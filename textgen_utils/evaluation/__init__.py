@@ -1,15 +1,27 @@
 """How good a model is: the probability it gives to text, and what it writes."""
 
 from textgen_utils.evaluation.likelihood import Report, check_text, evaluate, token_log_probs
+from textgen_utils.evaluation.metrics import (
+    Bleu,
+    bleu,
+    exact_match,
+    phoneme_error_rate,
+    word_error_rate,
+)
 from textgen_utils.evaluation.pairs import evaluate_pairs
 from textgen_utils.evaluation.windows import WindowLoss, random_window_loss
 
 __all__ = [
+    "Bleu",
     "Report",
     "WindowLoss",
+    "bleu",
     "check_text",
     "evaluate",
     "evaluate_pairs",
+    "exact_match",
+    "phoneme_error_rate",
     "random_window_loss",
     "token_log_probs",
+    "word_error_rate",
 ]
