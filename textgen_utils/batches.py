@@ -209,7 +209,7 @@ def _buckets(
     buckets = []
     for bucket in range(len(bounds) + 1):
         rows = np.flatnonzero(number == bucket)
-        if bounds and not len(rows):
+        if len(sources) and not len(rows):
             continue
         source, _ = pad([sources[row] for row in rows], padding)
         target, mask = pad([targets[row] for row in rows], padding)

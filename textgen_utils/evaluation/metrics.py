@@ -58,6 +58,8 @@ def bleu(
     from sacrebleu.metrics import BLEU
 
     _check(hypotheses, references)
+    if any(isinstance(right, str) for right in references):
+        raise ValueError("references must hold lists of texts, got a text: put it in a list")
     most = max(map(len, references))
     # sacreBLEU takes one list for each rank of reference, None where a text has fewer.
     ranks = [[r[k] if k < len(r) else None for r in references] for k in range(most)]
@@ -81,6 +83,7 @@ def word_error_rate(
         ValueError: if there is no hypothesis, the numbers differ, or a word has no reference.
     """
     _check(hypotheses, references)
+    _check_symbols(hypotheses, references)
     listed = [{tuple(reference) for reference in right} for right in references]
     return 1 - exact_match([tuple(h) for h in hypotheses], listed)
 
@@ -101,6 +104,7 @@ def phoneme_error_rate(
         ValueError: see `word_error_rate`; or if a reference is empty.
     """
     _check(hypotheses, references)
+    _check_symbols(hypotheses, references)
     if not all(len(reference) for right in references for reference in right):
         raise ValueError("a reference pronunciation is empty")
     edits = phonemes = 0
@@ -122,6 +126,13 @@ def _edits(reference: Symbols, hypothesis: Symbols) -> int:
         return 0
     found = jiwer.process_words(" ".join(reference), " ".join(hypothesis))
     return found.substitutions + found.deletions + found.insertions
+
+
+def _check_symbols(hypotheses: Sequence[Symbols], references: Sequence[Sequence[Symbols]]) -> None:
+    """Refuse texts, whose symbols would be taken to be their characters."""
+    for sequence in (*hypotheses, *(r for right in references for r in right)):
+        if isinstance(sequence, str):
+            raise ValueError(f"expected a list of phonemes, got the text {sequence!r:.40}")
 
 
 def _check(hypotheses: Sequence, references: Sequence) -> None:

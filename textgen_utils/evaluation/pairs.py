@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from textgen_utils.evaluation.likelihood import Report, filled, report
-from textgen_utils.models.base import to_numpy
+from textgen_utils.models.base import check_sequences, to_numpy
 
 if TYPE_CHECKING:
     from textgen_utils.models.seq2seq import Seq2Seq
@@ -41,8 +41,12 @@ def evaluate_pairs(
     """
     if len(sources) != len(targets):
         raise ValueError(f"got {len(sources)} sources but {len(targets)} targets")
-    if not all(map(len, targets)):
-        raise ValueError("every target needs at least one token")
+    if not len(targets):
+        raise ValueError("there is nothing to score: no pairs")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    check_sequences(sources, "source")
+    check_sequences(targets, "target")
     order = np.argsort([len(target) for target in targets], kind="stable")
     total = 0.0
     for first in range(0, len(order), batch_size):

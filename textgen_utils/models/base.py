@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -86,6 +87,21 @@ def check_ids(ids: ArrayLike, vocab_size: int, ndim: int) -> np.ndarray:
     if ids.size and not 0 <= ids.min() <= ids.max() < vocab_size:
         raise ValueError(f"ids must lie in [0, {vocab_size}); got {ids.min()} to {ids.max()}")
     return ids.astype(np.int32)
+
+
+def check_sequences(sequences: Sequence[ArrayLike], name: str) -> None:
+    """Refuse sequences of which one has no token.
+
+    Args:
+        sequences: each of any length.
+        name: what one of them is, such as "source".
+
+    Raises:
+        ValueError: which one is empty.
+    """
+    empty = next((i for i, sequence in enumerate(sequences) if not len(sequence)), None)
+    if empty is not None:
+        raise ValueError(f"{name} {empty} is empty: each needs at least one token")
 
 
 def check_settings(sizes: dict[str, int], dropout: float, boundary: int) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from textgen_utils.batches import PairBatches
 from textgen_utils.evaluation import evaluate_pairs
-from textgen_utils.models.base import check_ids
+from textgen_utils.models.base import check_ids, check_sequences
 from textgen_utils.models.seq2seq import Seq2Seq
 from textgen_utils.training.curve import Curve
 from textgen_utils.training.optimizer import adam, warmup_cosine
@@ -100,6 +100,12 @@ def _check_pairs(model: Seq2Seq, pairs: EncodedPairs, name: str) -> None:
     """Find out before the first step what would fail after many."""
     if not len(pairs.sources):
         raise ValueError(f"the {name} pairs are none")
+    if len(pairs.sources) != len(pairs.targets):
+        raise ValueError(
+            f"the {name} pairs: got {len(pairs.sources)} sources but {len(pairs.targets)} targets"
+        )
+    check_sequences(pairs.sources, f"{name} source")
+    check_sequences(pairs.targets, f"{name} target")
     try:
         check_ids(np.concatenate(pairs.sources), model.source_vocab_size, ndim=1)
         check_ids(np.concatenate(pairs.targets), model.vocab_size, ndim=1)
