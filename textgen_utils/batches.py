@@ -106,7 +106,7 @@ class PairBatches(keras.utils.PyDataset):
 
     Raises:
         ValueError: if there is no pair, the numbers of sources and targets differ, a sequence is
-            empty, a number is below 1, or the bounds do not rise.
+            empty, a number is below 1, the bounds do not rise, or an epoch is one step with bounds.
     """
 
     def __init__(
@@ -126,6 +126,8 @@ class PairBatches(keras.utils.PyDataset):
             raise ValueError(f"got {len(sources)} sources but {len(targets)} targets")
         if any(a >= b for a, b in pairwise(bounds)):
             raise ValueError(f"bounds must rise, got {tuple(bounds)}")
+        if bounds and steps == 1:
+            raise ValueError("with bounds an epoch needs 2 steps or more, got 1")
         self.batch_size = _at_least_one(batch_size, "batch_size")
         self.steps = _at_least_one(steps, "steps")
         if not (all(map(len, sources)) and all(map(len, targets))):
@@ -144,13 +146,22 @@ class PairBatches(keras.utils.PyDataset):
     ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
         """Return ((source, shifted), target, mask): int32 and float32, (batch_size, time)."""
         passes, place = divmod(self.epoch * self.steps + index, len(self.order))
-        order = np.random.default_rng((self.seed, passes)).permutation(self.order)
+        order = self._order(passes)
         chosen, bucket = order[place], self.buckets[order[place]]
         before = passes * np.sum(order == chosen) + np.sum(order[:place] == chosen)
         first = int(before) * self.batch_size
         rows = _rows(first, self.batch_size, len(bucket.sources), self.seed)
         inputs = bucket.sources[rows], bucket.shifted[rows]
         return inputs, bucket.targets[rows], bucket.mask[rows].astype(np.float32)
+
+    def _order(self, passes: int) -> np.ndarray:
+        """Return the buckets of a pass, in the order of its batches."""
+        rng = np.random.default_rng((self.seed, passes))
+        if passes:
+            return rng.permutation(self.order)
+        # Keras takes what the first two batches have in common for the shape of all.
+        ends = self.order[[0, -1]]
+        return np.concatenate([ends, rng.permutation(self.order[1:-1])])[: len(self.order)]
 
     def on_epoch_end(self) -> None:
         """Go on to the next epoch's pairs."""
@@ -206,13 +217,15 @@ def _buckets(
     padding: int,
 ) -> list[Bucket]:
     number = np.searchsorted(bounds, [len(source) for source in sources])
-    buckets = []
+    buckets, longest = [], 0
     for bucket in range(len(bounds) + 1):
         rows = np.flatnonzero(number == bucket)
         if len(sources) and not len(rows):
             continue
         source, _ = pad([sources[row] for row in rows], padding)
-        target, mask = pad([targets[row] for row in rows], padding)
+        # Never narrower than the bucket before: see `PairBatches._order`.
+        longest = max(longest, *(len(targets[row]) for row in rows), 0)
+        target, mask = pad([targets[row] for row in rows], padding, longest)
         front = np.full((len(rows), 1), boundary, np.int32)
         shifted = np.concatenate([front, target[:, :-1]], axis=1)
         buckets.append(Bucket(source, shifted, target, mask))
