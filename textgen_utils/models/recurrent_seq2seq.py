@@ -10,8 +10,6 @@ from keras import layers, ops
 from numpy.typing import ArrayLike
 
 from textgen_utils.models.attention import Scores
-from textgen_utils.models.base import check_ids
-from textgen_utils.models.compiled import shift_right
 from textgen_utils.models.seq2seq import Seq2Seq
 from textgen_utils.runtime import split_seed
 
@@ -167,13 +165,12 @@ class RecurrentSeq2Seq(Seq2Seq):
             floats, (n, 1, 1, m, time): one layer, one head; rows sum to 1 over the source.
 
         Raises:
-            ValueError: if the model has no attention, or an id is out of range.
+            ValueError: if the model has no attention, an id is out of range, or the numbers of
+                sources and targets differ.
         """
         if self.scores is None:
             raise ValueError("this model has no attention: make it with attention=...")
-        targets = check_ids(targets, self.vocab_size, ndim=2)
-        weights = self.compiled_call("attention", self._weights)
-        return weights(self.padded(sources), shift_right(targets, self.boundary))[:, None, None]
+        return self.looked_at(sources, targets, self._weights)[:, None, None]
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -103,7 +103,10 @@ class Seq2Seq(keras.Model):
 
     @abstractmethod
     def begin(self, memory: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Return what every later step looks at, and the state before the first one."""
+        """Return what every later step looks at, and the state before the first one.
+
+        With a `max_context`, the first part of the state counts the tokens read, (batch,).
+        """
 
     @abstractmethod
     def advance(
@@ -138,6 +141,25 @@ class Seq2Seq(keras.Model):
         longest = max(map(len, rows))
         array = pad(rows, self.padding, -(-longest // STRIDE) * STRIDE)[0]
         return check_ids(array, self.source_vocab_size, ndim=2)
+
+    def check_length(self, time: int) -> None:
+        """Raise ValueError if a target has more tokens than the model writes."""
+        if self.max_context is not None and time > self.max_context:
+            raise ValueError(f"the model writes at most {self.max_context} tokens, got {time}")
+
+    def looked_at(self, sources: Any, targets: ArrayLike, function: Any) -> np.ndarray:
+        """Return `function(source, shifted)`, compiled, for as many targets as sources.
+
+        Raises:
+            ValueError: if the numbers differ, an id is out of range, or a target is too long.
+        """
+        targets = check_ids(targets, self.vocab_size, ndim=2)
+        self.check_length(targets.shape[1])
+        sources = self.padded(sources)
+        if len(sources) != len(targets):
+            raise ValueError(f"got {len(sources)} sources but {len(targets)} targets")
+        weights = self.compiled_call("attention", function)
+        return weights(sources, shift_right(targets, self.boundary))
 
     def compiled_call(self, name: str, function: Any) -> Compiled:
         """Return `function` compiled, the same object for the same name."""
@@ -177,8 +199,14 @@ class Conditioned:
         return keras.tree.map_structure(lambda part: self._repeated(part, batch_size), self._begun)
 
     def step(self, tokens: ArrayLike, state: State) -> tuple[np.ndarray, State]:
-        """Read one token of each target: see `models.base.LanguageModel`. NumPy in and out."""
+        """Read one token of each target: see `models.base.LanguageModel`. NumPy in and out.
+
+        Raises:
+            ValueError: if an id is out of range, or `max_context` tokens were read before.
+        """
         tokens = check_ids(tokens, self.vocab_size, ndim=1)
+        if self.max_context is not None:
+            self._model.check_length(int(state[1][0].max()) + 1)
         log_probs, new = self._step(tokens, *state)
         return log_probs, (state[0], new)
 
@@ -189,10 +217,7 @@ class Conditioned:
             ValueError: if the rows are no multiple of the sources, or the targets too long.
         """
         ids = check_ids(ids, self.vocab_size, ndim=2)
-        if self.max_context is not None and ids.shape[1] > self.max_context:
-            raise ValueError(
-                f"the model writes at most {self.max_context} tokens, got {ids.shape[1]}"
-            )
+        self._model.check_length(ids.shape[1])
         sources = self._repeated(self.sources, len(ids))
         return self._score(sources, shift_right(ids, self.boundary), ids)
 

@@ -11,8 +11,6 @@ from keras import layers, ops
 from numpy.typing import ArrayLike
 
 from textgen_utils.models.attention import CausalSelfAttention, MultiHeadAttention
-from textgen_utils.models.base import check_ids
-from textgen_utils.models.compiled import shift_right
 from textgen_utils.models.seq2seq import Seq2Seq
 from textgen_utils.models.transformer import Perceptron, norm, normal
 from textgen_utils.runtime import split_seed
@@ -163,11 +161,10 @@ class TransformerSeq2Seq(Seq2Seq):
             floats, (n, depth, heads, m, time); rows sum to 1 over the source.
 
         Raises:
-            ValueError: if an id is out of range, or a target too long.
+            ValueError: if an id is out of range, a target too long, or the numbers of sources
+                and targets differ.
         """
-        targets = check_ids(targets, self.vocab_size, ndim=2)
-        weights = self.compiled_call("attention", self._weights)
-        return weights(self.padded(sources), shift_right(targets, self.boundary))
+        return self.looked_at(sources, targets, self._weights)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
