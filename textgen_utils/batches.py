@@ -160,8 +160,12 @@ class PairBatches(keras.utils.PyDataset):
         if passes:
             return rng.permutation(self.order)
         # Keras takes what the first two batches have in common for the shape of all.
-        ends = self.order[[0, -1]]
-        return np.concatenate([ends, rng.permutation(self.order[1:-1])])[: len(self.order)]
+        lengths = [bucket.targets.shape[1] for bucket in self.buckets]
+        last = len(lengths) - 1
+        other = next((i for i in range(last, 0, -1) if lengths[i] != lengths[0]), last)
+        two = [0, np.flatnonzero(self.order == other)[-1]]
+        rest = rng.permutation(np.delete(self.order, two))
+        return np.concatenate([self.order[two], rest])[: len(self.order)]
 
     def on_epoch_end(self) -> None:
         """Go on to the next epoch's pairs."""
