@@ -115,12 +115,15 @@ def test_large_sums_do_not_overflow():
         assert all(np.isfinite(part).all() for part in trace(layer, inputs()).gates.values())
 
 
-@pytest.mark.parametrize("depth", [1, 2])
-def test_a_language_model_gives_its_states(depth):
-    model = LSTMLanguageModel(11, width=8, depth=depth, boundary=2, seed=1)
+@pytest.fixture(scope="module")
+def model():
+    return LSTMLanguageModel(11, width=8, depth=2, boundary=2, seed=1)
+
+
+def test_a_language_model_gives_its_states(model):
     ids = np.random.default_rng(0).integers(11, size=(3, 9))
     traces = trace_model(model, ids)
-    assert len(traces) == depth
+    assert len(traces) == 2
     state = model.initial_state(3)
     for t in range(9):
         log_probs, state = model.step(ids[:, t], state)
@@ -128,8 +131,9 @@ def test_a_language_model_gives_its_states(depth):
         for ours, theirs in zip(expected, state, strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-5)
     logits = ops.convert_to_numpy(model.head(traces[-1].states["h"][:, -1].astype("float32")))
-    logits -= np.log(np.exp(logits).sum(axis=-1, keepdims=True))
-    np.testing.assert_allclose(logits, log_probs, atol=1e-5)
+    np.testing.assert_allclose(
+        logits - np.logaddexp.reduce(logits, 1)[:, None], log_probs, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -161,9 +165,9 @@ def test_other_states_are_refused(state):
         trace(built("lstm"), inputs(), state)
 
 
-def test_ids_out_of_range_are_refused():
+def test_ids_out_of_range_are_refused(model):
     with pytest.raises(ValueError, match="ids must lie in"):
-        trace_model(LSTMLanguageModel(4, width=2, boundary=0), [[4]])
+        trace_model(model, [[11]])
 
 
 def test_nothing_is_trained_and_nothing_changes():
