@@ -1,0 +1,77 @@
+"""One worker of a cluster, started by the launcher: ``python -m ... .worker OUT SETTINGS``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from textgen_utils.training.distributed.messages import LOST, send
+from textgen_utils.training.distributed.reviews_task import ReviewsTask
+
+
+def work(out: Path, task: ReviewsTask) -> None:
+    """Train with the other workers of TF_CONFIG; the chief writes into `out`."""
+    import tensorflow as tf
+
+    from textgen_utils.training.distributed.replicas import Replicas, train_replicas
+
+    ring = tf.distribute.experimental.CommunicationOptions(
+        implementation=tf.distribute.experimental.CommunicationImplementation.RING
+    )
+    gpus = tf.config.list_physical_devices("GPU")
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(
+        communication_options=None if gpus else ring
+    )
+    chief = strategy.cluster_resolver.task_id == 0
+    model, optimizer, batches, validate = task.build()
+    replicas = Replicas(strategy, model, optimizer)
+    if chief:
+        for half_written in out.glob(".checkpoint.npz.*"):
+            half_written.unlink()  # by a chief that was killed while it wrote
+    send(ready=len(replicas))
+    curve = train_replicas(
+        replicas,
+        batches,
+        validate,
+        steps=task.steps,
+        settings=task.settings,
+        checkpoint=out / "checkpoint.npz",
+        chief=chief,
+        report=send,
+    )
+    if chief:
+        curve.save(out / "curve.json")
+        model.save_weights(out / "partial.weights.h5")
+        os.replace(out / "partial.weights.h5", out / "best.weights.h5")
+    replicas.follow_chief(chief)  # nobody leaves before all are here
+
+
+def main() -> None:
+    """Work, and say in one line why if it cannot be done."""
+    import tensorflow as tf
+
+    lost = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
+    lost += (tf.errors.InternalError, tf.errors.DeadlineExceededError)
+    status = 0
+    try:
+        work(Path(sys.argv[1]), ReviewsTask(**json.loads(sys.argv[2])))
+    except lost as error:
+        send(error=f"another worker was lost: {str(error).splitlines()[0]}")
+        status = LOST
+    except (ValueError, OSError, FloatingPointError) as error:
+        send(error=f"{type(error).__name__}: {error}")
+        status = 1
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    # At a normal end TensorFlow would wait for workers that may be gone.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()
