@@ -256,11 +256,14 @@ class Scores(layers.Layer):
         glorot = keras.initializers.GlorotUniform
         self.query = layers.Dense(width, use_bias=False, kernel_initializer=glorot(seed=seeds[0]))
         self.key = layers.Dense(width, use_bias=False, kernel_initializer=glorot(seed=seeds[1]))
-        self.v = layers.Dense(1, use_bias=False, kernel_initializer=glorot(seed=seeds[2]))
+        # A layer that is never built makes JAX trace the model anew in every call.
+        self.v = None
+        if kind == "additive":
+            self.v = layers.Dense(1, use_bias=False, kernel_initializer=glorot(seed=seeds[2]))
 
     def build(self, input_shape: Any) -> None:
         """Create the weights. `input_shape`: (batch, time, width)."""
-        for layer in (self.query, self.key, *([self.v] if self.kind == "additive" else [])):
+        for layer in (self.query, self.key, *([] if self.v is None else [self.v])):
             layer.build((None, None, self.width))
         self.built = True
 
