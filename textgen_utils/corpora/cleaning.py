@@ -187,17 +187,20 @@ def without_leaks(
 class _SimilarSets:
     """Finds the first of the sets added so far that is similar to another one.
 
-    Sets that have a share t of their union in common have at least t of each in common, so they
+    Sets that have a share t of their union in common have at least t of each in common. So they
     share one of the rarest n-grams of each, as many as may be missing and one: only those are
-    indexed.
+    indexed. And neither is smaller than t of the other.
     """
 
     def __init__(self, sets: Sequence[frozenset[str]], threshold: float) -> None:
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold must be above 0 and at most 1, got {threshold}")
-        self._sets, self._threshold = sets, threshold
-        self._counts = Counter(gram for grams in sets for gram in grams)
-        self._index: dict[str, list[int]] = defaultdict(list)
+        counts = Counter(gram for grams in sets for gram in grams)
+        rarest = sorted(counts, key=lambda gram: (counts[gram], gram))
+        rank = {gram: i for i, gram in enumerate(rarest)}
+        self._threshold = threshold
+        self._sets = [frozenset(map(rank.__getitem__, grams)) for grams in sets]
+        self._index: dict[int, list[int]] = defaultdict(list)
 
     def add(self, i: int) -> None:
         for gram in self._rarest(i):
@@ -206,14 +209,18 @@ class _SimilarSets:
     def first(self, i: int, add: bool = False) -> int:
         candidates = {j for gram in self._rarest(i) for j in self._index.get(gram, ())}
         for j in sorted(candidates):
-            if jaccard(self._sets[i], self._sets[j]) >= self._threshold:
+            if self._similar(self._sets[i], self._sets[j]):
                 return j
         if add:
             self.add(i)
         return i
 
-    def _rarest(self, i: int) -> list[str]:
-        grams = sorted(self._sets[i], key=lambda gram: (self._counts[gram], gram))
+    def _similar(self, a: frozenset[int], b: frozenset[int]) -> bool:
+        sizes = sorted((len(a), len(b)))
+        return sizes[0] >= self._threshold * sizes[1] and jaccard(a, b) >= self._threshold
+
+    def _rarest(self, i: int) -> list[int]:
+        grams = sorted(self._sets[i])
         # Less a little, so that rounding up never asks for one in common too many.
         common = math.ceil(self._threshold * len(grams) - 1e-9)
         return grams[: len(grams) - common + 1]
