@@ -77,7 +77,7 @@ def test_a_step_descends_the_mean_over_true_tokens():
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_result(tmp_path, monkeypatch):
-    settings = {"steps": 6, "bounds": (2, 3)}
+    settings = {"steps": 6, "bounds": (3,)}
     model, curve = run(**settings)
     calls = []
 
