@@ -356,9 +356,22 @@ def test_workers_are_told_who_they_are_and_are_heard():
     code = """
     import json, os
     print("no message")
-    print(json.dumps({"index": json.loads(os.environ["TF_CONFIG"])["task"]["index"]}))
+    for n in range(500):
+        print(json.dumps({"index": json.loads(os.environ["TF_CONFIG"])["task"]["index"], "n": n}))
     """
-    assert sorted(launch(code, workers=3)) == [(i, {"index": i}) for i in range(3)]
+    messages = launch(code, workers=3)
+    for i in range(3):  # down to the last one, though nobody waits after it
+        assert [m for index, m in messages if index == i] == [
+            {"index": i, "n": n} for n in range(500)
+        ]
+
+
+def test_bad_arguments_start_nothing():
+    for options in ({"silence": 0}, {"threads": 0}, {"indices": []}):
+        with pytest.raises(ValueError, match="must be positive"):
+            launch("", **options)
+    with pytest.raises(ValueError, match="from 0 to 1, got 2"):
+        launch("", indices=[0, 2])
 
 
 def test_silence_is_noticed():

@@ -37,12 +37,14 @@ class Worker:
         index: its place in the cluster.
         process: of a group of its own, so that it ends with all that it has started.
         errors: what it writes on stderr.
+        listener: passes on what it writes on stdout, and ends after the last line.
         complaint: the error that it has told of, if any.
     """
 
     index: int
     process: subprocess.Popen
     errors: IO[str]
+    listener: threading.Thread | None = None
     complaint: str = ""
 
     def last_words(self, lines: int = 12) -> str:
@@ -81,8 +83,11 @@ def launch(
         WorkerFailedError: says which worker failed first, and how.
     """
     indices = range(len(cluster)) if indices is None else indices
-    if silence <= 0 or (threads is not None and threads < 1):
-        raise ValueError(f"silence and threads must be positive, got {silence}, {threads}")
+    if not indices or silence <= 0 or (threads is not None and threads < 1):
+        raise ValueError(
+            "there must be an index, and silence and threads must be positive; "
+            f"got {list(indices)}, {silence}, {threads}"
+        )
     threads = threads or max(1, cores() // len(indices))
     environments = [_environment(cluster, index, threads) for index in indices]
     inbox: queue.Queue = queue.Queue()
@@ -134,7 +139,8 @@ def _start(
         for line in process.stdout:
             inbox.put((worker, receive(line)))
 
-    threading.Thread(target=listen, daemon=True).start()
+    worker.listener = threading.Thread(target=listen, daemon=True)
+    worker.listener.start()
     return worker
 
 
@@ -146,16 +152,20 @@ def _watch(
 ) -> None:
     heard = time.monotonic()
     while True:
-        states = [worker.process.poll() for worker in workers]
-        for worker, message in _read(inbox, wait=0.1):
+        ended = [worker for worker in workers if worker.process.poll() is not None]
+        failed = any(worker.process.returncode for worker in ended)
+        for worker in ended:
+            worker.listener.join(timeout=5)
+        over = failed or len(ended) == len(workers)
+        for worker, message in _read(inbox, wait=0.0 if over else 0.1):
             heard = time.monotonic()
             if message and "error" in message:
                 worker.complaint = message["error"]
             elif message:
                 on_message(worker.index, message)
-        if any(states):
+        if failed:
             raise WorkerFailedError(_cause(workers, inbox))
-        if not any(state is None for state in states):
+        if over:
             return
         if time.monotonic() - heard > silence:
             raise WorkerFailedError(
@@ -167,7 +177,7 @@ def _watch(
 def _read(inbox: queue.Queue, wait: float) -> Iterator[tuple[Worker, Message | None]]:
     """Wait for a message, then give all that are there."""
     try:
-        yield inbox.get(timeout=wait)
+        yield inbox.get(timeout=wait) if wait else inbox.get_nowait()
         while True:
             yield inbox.get_nowait()
     except queue.Empty:
@@ -177,9 +187,11 @@ def _read(inbox: queue.Queue, wait: float) -> Iterator[tuple[Worker, Message | N
 def _cause(workers: list[Worker], inbox: queue.Queue) -> str:
     """Say which worker failed first; the others fail because of it, some at the same moment."""
     time.sleep(0.3)
-    for worker, message in _read(inbox, wait=0.1):
-        worker.complaint = (message or {}).get("error", worker.complaint)
     failed = [worker for worker in workers if worker.process.poll()]
+    for worker in failed:
+        worker.listener.join(timeout=5)
+    for worker, message in _read(inbox, wait=0.0):
+        worker.complaint = (message or {}).get("error", worker.complaint)
     worker = min(failed, key=lambda w: w.process.returncode in EFFECTS)
     status = worker.process.returncode
     how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"failed ({status})"
