@@ -181,7 +181,7 @@ def test_machines_of_a_cluster_end_when_one_of_them_does(tmp_path):
         errors = [run.communicate(timeout=SLOW)[1] for run in runs]
     assert [run.returncode for run in runs] == [1, 1]
     assert "worker 1 was killed by SIGKILL" in errors[1]
-    assert "worker 0 " in errors[0]
+    assert "another worker was lost" in errors[0] or "worker 0 was killed" in errors[0]
     assert all(gone(number) for number in workers)
     assert (tmp_path / "0/checkpoint.npz").exists()
     assert not (tmp_path / "1").exists()

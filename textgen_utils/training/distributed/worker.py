@@ -59,7 +59,7 @@ def main() -> None:
     try:
         work(Path(sys.argv[1]), ReviewsTask(**json.loads(sys.argv[2])))
     except lost as error:
-        send(error=f"another worker was lost: {str(error).splitlines()[0]}")
+        send(error=f"another worker was lost ({type(error).__name__}); see what it says itself")
         status = LOST
     except (ValueError, OSError, FloatingPointError) as error:
         send(error=f"{type(error).__name__}: {error}")
