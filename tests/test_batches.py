@@ -103,7 +103,7 @@ def test_pairs_are_shifted_and_masked():
     np.testing.assert_array_equal(target[row], [2, 2, 9])
     np.testing.assert_array_equal(shifted[row], [9, 2, 2])
     row = int(np.flatnonzero(source[:, 0] == 10)[0])
-    np.testing.assert_array_equal(target[row], [1, 9, 0])
+    np.testing.assert_array_equal(target[row], [1, 9, 9])
     np.testing.assert_array_equal(mask[row], [1.0, 1.0, 0.0])
     assert mask.dtype == np.float32
 

@@ -101,7 +101,7 @@ class PairBatches(keras.utils.PyDataset):
         steps: batches an epoch.
         seed: chooses the order.
         boundary: the id that is read before the first token of a target.
-        padding: the id that fills sequences up to the longest.
+        padding: the id that fills sources up to the longest; targets are filled with `boundary`.
         bounds: rising lengths of sources, each the longest of its batches.
 
     Raises:
@@ -229,7 +229,7 @@ def _buckets(
         source, _ = pad([sources[row] for row in rows], padding)
         # Never narrower than the bucket before: see `PairBatches._order`.
         longest = max(longest, *(len(targets[row]) for row in rows), 0)
-        target, mask = pad([targets[row] for row in rows], padding, longest)
+        target, mask = pad([targets[row] for row in rows], boundary, longest)
         front = np.full((len(rows), 1), boundary, np.int32)
         shifted = np.concatenate([front, target[:, :-1]], axis=1)
         buckets.append(Bucket(source, shifted, target, mask))
