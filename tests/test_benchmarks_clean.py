@@ -9,6 +9,8 @@ import pytest
 from benchmarks import clean_data
 from textgen_utils.corpora import cleaning
 
+pytestmark = pytest.mark.tensorflow  # as recorded; models and training are tested on both
+
 SMALL = {
     "pairs": 40,
     "few": 10,
