@@ -11,6 +11,9 @@
 
 The real ones are read from installed packages, without a network. The large ones are downloaded
 when asked for and verified (see `download`), or read from the folder that `TEXTGEN_DATA` names.
+
+`cleaning` normalises texts and finds copies and leaks in them, `spelling` corrects words, and
+`noise` spoils texts and pairs on purpose, to measure what that does.
 """
 
 from textgen_utils.corpora.types import Corpus, Example, Labelled, Pair, Pairs
