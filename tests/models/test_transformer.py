@@ -38,7 +38,9 @@ def assembled_from_keras(model, ids):
         twin = keras_twin(block.attention, model.width, model.heads)
         y = norm(block.norm_1, x)
         x = x + twin(y, y, use_causal_mask=True)
-        y = ops.gelu(ops.matmul(norm(block.norm_2, x), block.perceptron.widen.kernel), approximate=False)
+        y = ops.gelu(
+            ops.matmul(norm(block.norm_2, x), block.perceptron.widen.kernel), approximate=False
+        )
         x = x + ops.matmul(y, block.perceptron.narrow.kernel)
     return ops.convert_to_numpy(ops.matmul(norm(model.norm, x), ops.transpose(tokens)))
 

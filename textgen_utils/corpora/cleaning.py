@@ -125,7 +125,7 @@ def ngrams(text: str, n: int = 3) -> frozenset[str]:
 
 
 def jaccard(a: frozenset, b: frozenset) -> float:
-    """Return |a and b| / |a or b|, from 0 to 1; of two empty sets 1."""
+    """Return `len(a & b) / len(a | b)`, from 0 to 1; of two empty sets 1."""
     return len(a & b) / len(a | b) if a or b else 1.0
 
 

@@ -106,7 +106,7 @@ def integrated_gradients(
 
     Args:
         gradient: what `gradient` returned.
-        x, baseline, *context: see `gradient_times_input`.
+        x, baseline, context: see `gradient_times_input`.
         steps: at least 1; each costs one gradient.
 
     Raises:

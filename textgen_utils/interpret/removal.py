@@ -75,7 +75,7 @@ def deletion_curves(
     """Return the score of each text while its tokens are blanked in a given order.
 
     Args:
-        score, ids, blank, *context: see `leave_one_out`.
+        score, ids, blank, context: see `leave_one_out`.
         orders: for each text its steps, first to last; a step is a position, or several positions
             that go together.
 

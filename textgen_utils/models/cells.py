@@ -53,8 +53,7 @@ def lstm_step(x: np.ndarray, state: Arrays, weights: Arrays) -> tuple[Arrays, Ga
 
     Returns:
         state: the new h and c.
-        gates: "input", "forget" and "output", in (0, 1), and "candidate", in (-1, 1), each
-            (batch, width).
+        gates: "input", "forget", "output", in (0, 1), "candidate", in (-1, 1); (batch, width).
 
     Source: S. Hochreiter and J. Schmidhuber, "Long short-term memory", 1997; the forget gate from
     F. A. Gers, J. Schmidhuber and F. Cummins, "Learning to forget", 2000.
@@ -85,7 +84,8 @@ def gru_step(x: np.ndarray, state: Arrays, weights: Arrays) -> tuple[Arrays, Gat
     Returns:
         state: the new h.
         gates: "update" and "reset", in (0, 1), and "candidate", in (-1, 1), each (batch, width).
-            An update gate of 1 keeps the state; other authors have it the other way round.
+
+    An update gate of 1 keeps the state; other authors have it the other way round.
 
     Source: K. Cho et al., "Learning phrase representations using RNN encoder-decoder for
     statistical machine translation", 2014.

@@ -122,8 +122,8 @@ class TransformerSeq2Seq(Seq2Seq):
 
         Returns:
             fixed: keys and values, (batch, depth, heads, n, width / heads) each, and the mask.
-            state: position, ints (batch,), and the target's keys and values so far,
-                (batch, depth, heads, max_context, width / heads) each.
+            state: position, ints (batch,), and keys and values of the target so far, each
+            (batch, depth, heads, max_context, width / heads).
         """
         outputs, mask = memory
         pairs = [block.cross.keys_values(outputs) for block in self.writers]
