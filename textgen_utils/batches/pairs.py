@@ -1,85 +1,16 @@
-"""Integers into batches: random windows of one long text, and padded pairs of sequences.
-
-Batch `i` of epoch `e` depends on (seed, e, i) only, so that a run that was stopped goes on with
-the batches that it would have seen.
-"""
+"""Padded pairs of sequences, read with teacher forcing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from numbers import Integral
 from typing import NamedTuple
 
 import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-
-class Windows(keras.utils.PyDataset):
-    """Random windows of a text, each with itself one token later as its target.
-
-    Args:
-        ids: the text, ints, shape (time,). It is not copied: a memory map will do.
-        length: tokens a window.
-        batch_size: windows a batch.
-        steps: batches an epoch.
-        seed: chooses the windows.
-        boundary: if given, every window starts with this token, so that a text of independent
-            lines is always read from the start of one, and no prediction lacks its context.
-
-    Raises:
-        ValueError: if the text is not one axis of integers, is shorter than `length` + 1, has no
-            boundary that far from its end, a number is no integer or below 1, or the seed no
-            integer or negative.
-    """
-
-    def __init__(
-        self,
-        ids: ArrayLike,
-        length: int,
-        batch_size: int,
-        steps: int,
-        seed: int,
-        *,
-        boundary: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.ids = _one_axis_of_ints(ids)
-        self.length = _at_least_one(length, "length")
-        self.batch_size = _at_least_one(batch_size, "batch_size")
-        self.steps = _at_least_one(steps, "steps")
-        if len(self.ids) < length + 1:
-            raise ValueError(
-                f"a window of {length} tokens and its target need a text of at least "
-                f"{length + 1}, got one of {len(self.ids)}"
-            )
-        self.starts = None
-        if boundary is not None:
-            self.starts = np.flatnonzero(self.ids[:-length] == boundary)
-            if not len(self.starts):
-                raise ValueError(
-                    f"no boundary (token {boundary}) is followed by {length} tokens or more"
-                )
-        self.seed = _seed(seed)
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return inputs and targets, int32, each of shape (batch_size, length)."""
-        rng = np.random.default_rng((self.seed, self.epoch, index))
-        if self.starts is None:
-            starts = rng.integers(len(self.ids) - self.length, size=self.batch_size)
-        else:
-            starts = self.starts[rng.integers(len(self.starts), size=self.batch_size)]
-        windows = self.ids[starts[:, None] + np.arange(self.length + 1)].astype(np.int32)
-        return windows[:, :-1], windows[:, 1:]
-
-    def on_epoch_end(self) -> None:
-        """Go on to the next epoch's windows."""
-        self.epoch += 1
+from textgen_utils.batches.padding import at_least_one, check_seed, pad
 
 
 class PairBatches(keras.utils.PyDataset):
@@ -128,14 +59,14 @@ class PairBatches(keras.utils.PyDataset):
             raise ValueError(f"bounds must rise, got {tuple(bounds)}")
         if bounds and steps == 1:
             raise ValueError("with bounds an epoch needs 2 steps or more, got 1")
-        self.batch_size = _at_least_one(batch_size, "batch_size")
-        self.steps = _at_least_one(steps, "steps")
+        self.batch_size = at_least_one(batch_size, "batch_size")
+        self.steps = at_least_one(steps, "steps")
         if not (all(map(len, sources)) and all(map(len, targets))):
             raise ValueError("every source and every target needs at least one token")
         self.buckets = _buckets(sources, targets, bounds, boundary, padding)
         batches = [max(1, round(len(b.sources) / batch_size)) for b in self.buckets]
         self.order = np.repeat(np.arange(len(batches)), batches)  # the batches of one pass
-        self.seed = _seed(seed)
+        self.seed = check_seed(seed)
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -181,38 +112,6 @@ class Bucket(NamedTuple):
     mask: np.ndarray
 
 
-def pad(
-    sequences: Sequence[ArrayLike], value: int, length: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Put sequences of different lengths into one array.
-
-    Args:
-        sequences: each of ints, shape (time,).
-        value: what fills the rest of a row.
-        length: the width of the array; None: the longest sequence.
-
-    Returns:
-        array: int32, shape (len(sequences), length).
-        mask: bool, same shape, true on the sequences' own tokens.
-
-    Raises:
-        ValueError: if there is no sequence, or one is longer than `length`.
-    """
-    rows = [_one_axis_of_ints(sequence) for sequence in sequences]
-    if not rows:
-        raise ValueError("pad needs at least one sequence, got none")
-    lengths = np.array([len(row) for row in rows])
-    length = int(lengths.max()) if length is None else length
-    if lengths.max() > length:
-        raise ValueError(
-            f"sequence {lengths.argmax()} has {lengths.max()} tokens, more than length={length}"
-        )
-    mask = np.arange(length) < lengths[:, None]
-    array = np.full(mask.shape, value, np.int32)
-    array[mask] = np.concatenate(rows)
-    return array, mask
-
-
 def _buckets(
     sources: Sequence[ArrayLike],
     targets: Sequence[ArrayLike],
@@ -245,28 +144,3 @@ def _rows(first: int, count: int, population: int, seed: int) -> np.ndarray:
         here = passes == number
         rows[here] = np.random.default_rng((seed, number)).permutation(population)[places[here]]
     return rows
-
-
-def _one_axis_of_ints(ids: ArrayLike) -> np.ndarray:
-    if isinstance(ids, str):
-        raise ValueError(f"token ids must be integers, got the text {ids[:20]!r}: encode it first")
-    ids = np.asanyarray(ids)
-    if ids.ndim != 1:
-        raise ValueError(f"token ids must have one axis (time,), got shape {ids.shape}")
-    if ids.size and not np.issubdtype(ids.dtype, np.integer):
-        raise ValueError(f"token ids must be integers, got dtype {ids.dtype}")
-    return ids
-
-
-def _at_least_one(number: int, name: str) -> int:
-    if not isinstance(number, Integral):
-        raise ValueError(f"{name} must be an integer, got {number!r}")
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1, got {number}")
-    return number
-
-
-def _seed(seed: int) -> int:
-    if not isinstance(seed, Integral) or seed < 0:
-        raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
-    return seed
