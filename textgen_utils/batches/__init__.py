@@ -4,8 +4,8 @@ Batch `i` of epoch `e` depends on (seed, e, i) only, so that a run that was stop
 the batches that it would have seen.
 """
 
-from textgen_utils.batches.padding import pad
+from textgen_utils.batches.padding import lines, pad
 from textgen_utils.batches.pairs import PairBatches
 from textgen_utils.batches.windows import Windows
 
-__all__ = ["PairBatches", "Windows", "pad"]
+__all__ = ["PairBatches", "Windows", "lines", "pad"]

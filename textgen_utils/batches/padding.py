@@ -41,6 +41,27 @@ def pad(
     return array, mask
 
 
+def lines(ids: ArrayLike, boundary: int) -> tuple[np.ndarray, np.ndarray]:
+    """Put every line of a text into a row of its own.
+
+    Args:
+        ids: the text, ints, shape (time,), at least one.
+        boundary: the token that ends a line; the last line may lack it.
+
+    Returns:
+        rows: int32, shape (lines, longest line), filled up with the boundary.
+        mask: bool, same shape, true on the lines' own tokens, their ends included.
+
+    Raises:
+        ValueError: if the text is empty or not ints of one axis.
+    """
+    ids = one_axis_of_ints(ids)
+    if not ids.size:
+        raise ValueError("a text of lines needs at least one token, got none")
+    ends = np.flatnonzero(ids == boundary) + 1
+    return pad(np.split(ids, ends[ends < len(ids)]), boundary)
+
+
 def one_axis_of_ints(ids: ArrayLike) -> np.ndarray:
     """The ids as an array of one axis; ValueError for anything else."""
     if isinstance(ids, str):

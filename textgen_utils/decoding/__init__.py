@@ -1,6 +1,7 @@
 """Text from any language model: filters, sampling, search, and whole translations."""
 
 from textgen_utils.decoding.exact import Optimum, exact_search
+from textgen_utils.decoding.filtered import Filtered
 from textgen_utils.decoding.filters import nucleus, temperature, top_k
 from textgen_utils.decoding.sampling import generate
 from textgen_utils.decoding.search import Beams, beam_search
@@ -8,6 +9,7 @@ from textgen_utils.decoding.translation import translate
 
 __all__ = [
     "Beams",
+    "Filtered",
     "Optimum",
     "beam_search",
     "exact_search",

@@ -9,19 +9,29 @@ from textgen_utils.evaluation.metrics import (
     word_error_rate,
 )
 from textgen_utils.evaluation.pairs import evaluate_pairs
+from textgen_utils.evaluation.truth import (
+    Distance,
+    distance,
+    distance_between,
+    text_log_probs,
+)
 from textgen_utils.evaluation.windows import WindowLoss, random_window_loss
 
 __all__ = [
     "Bleu",
+    "Distance",
     "Report",
     "WindowLoss",
     "bleu",
     "check_text",
+    "distance",
+    "distance_between",
     "evaluate",
     "evaluate_pairs",
     "exact_match",
     "phoneme_error_rate",
     "random_window_loss",
+    "text_log_probs",
     "token_log_probs",
     "word_error_rate",
 ]

@@ -141,7 +141,7 @@ def token_log_probs(
     if len(ids) <= window:
         return _score(model, ids[None])[0]
     rows = _windows(ids, window, stride, model.boundary)
-    log_probs = _score_in_batches(model, rows, batch_size)
+    log_probs = score_in_batches(model, rows, batch_size)
     return np.concatenate([log_probs[0], log_probs[1:, context:].ravel()])[: len(ids)]
 
 
@@ -161,7 +161,7 @@ def check_text(
         return ids
     if context is not None:
         raise ValueError(f"with lines=True the context is the line so far; got context={context}")
-    longest = _line_lengths(model, ids).max()
+    longest = _lines(model, ids)[0].shape[1]
     if model.max_context is not None and longest > model.max_context:
         raise ValueError(
             f"a line of {longest} tokens is longer than max_context = {model.max_context}"
@@ -169,19 +169,16 @@ def check_text(
     return ids
 
 
-def _line_lengths(model: LanguageModel, ids: np.ndarray) -> np.ndarray:
-    """Tokens of each line, shape (lines,); a line ends with its boundary."""
-    ends = np.flatnonzero(ids == model.boundary) + 1
-    return np.diff(np.unique([0, *ends, len(ids)]))
+def _lines(model: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    from textgen_utils.batches import lines  # brings Keras, which count models do not need
+
+    return lines(ids, model.boundary)
 
 
 def _line_log_probs(model: LanguageModel, ids: np.ndarray, batch_size: int) -> np.ndarray:
     """log p of every token given the line so far, (time,)."""
-    lengths = _line_lengths(model, ids)
-    inside = np.arange(lengths.max()) < lengths[:, None]  # (lines, longest)
-    rows = np.full(inside.shape, model.boundary, dtype=ids.dtype)
-    rows[inside] = ids
-    return _score_in_batches(model, rows, batch_size)[inside]
+    rows, inside = _lines(model, ids)
+    return score_in_batches(model, rows, batch_size)[inside]
 
 
 def _context(model: LanguageModel, context: int | None) -> int | None:
@@ -219,7 +216,8 @@ def _windows(ids: np.ndarray, window: int, stride: int, padding: int) -> np.ndar
     return np.lib.stride_tricks.sliding_window_view(padded, window)[::stride]
 
 
-def _score_in_batches(model: LanguageModel, rows: np.ndarray, batch_size: int) -> np.ndarray:
+def score_in_batches(model: LanguageModel, rows: np.ndarray, batch_size: int) -> np.ndarray:
+    """log p of every token of rows, (n, time), in calls of one shape; float64, nats."""
     batch_size = min(batch_size, len(rows))
     parts = [
         _score(model, filled(rows[i : i + batch_size], batch_size))
