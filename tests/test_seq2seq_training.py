@@ -11,6 +11,7 @@ from textgen_utils.batches import PairBatches
 from textgen_utils.decoding import translate
 from textgen_utils.evaluation import evaluate_pairs
 from textgen_utils.models.recurrent_seq2seq import RecurrentSeq2Seq
+from textgen_utils.models.seq2seq import Seq2Seq
 from textgen_utils.models.transformer_seq2seq import TransformerSeq2Seq
 from textgen_utils.training import EncodedPairs, train_pairs
 from textgen_utils.training import pairs as pairs_module
@@ -156,6 +157,9 @@ class Lengths:
 
     max_context = None
     boundary = 0
+    vocab_size = 2
+    padded_targets = Seq2Seq.padded_targets
+    check_length = Seq2Seq.check_length
 
     def __init__(self):
         self.shapes = set()

@@ -14,9 +14,6 @@ from textgen_utils.models.base import check_sequences, to_numpy
 if TYPE_CHECKING:
     from textgen_utils.models.seq2seq import Seq2Seq
 
-# Targets are padded to a multiple of this, so that few shapes are compiled.
-STRIDE = 8
-
 
 def evaluate_pairs(
     model: Seq2Seq,
@@ -61,13 +58,7 @@ def evaluate_pairs(
 
 def _nats(model: Seq2Seq, sources: Sequence[ArrayLike], targets: Sequence[ArrayLike]) -> np.ndarray:
     """Return -log p(target | source) of each pair, nats, (batch,)."""
-    # Not above: models that are no networks are evaluated without Keras.
-    from textgen_utils.batches import pad
-
-    longest = -(-max(map(len, targets)) // STRIDE) * STRIDE
-    if model.max_context is not None:
-        longest = max(min(longest, model.max_context), max(map(len, targets)))
-    ids, mask = pad(targets, model.boundary, longest)
+    ids, mask = model.padded_targets(targets)
     log_probs = to_numpy(model.condition(sources).score(ids))
     if np.isnan(log_probs[mask]).any():
         raise ValueError("the model returned NaN for a log-probability")

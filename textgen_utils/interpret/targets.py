@@ -9,16 +9,12 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from textgen_utils.batches import pad
 from textgen_utils.losses import log_likelihood
 from textgen_utils.models.base import check_ids
 from textgen_utils.models.compiled import shift_right
 from textgen_utils.models.seq2seq import Seq2Seq
 
 Tensor = Any
-
-# Targets are padded to a multiple of this, so that few shapes are compiled.
-STRIDE = 8
 
 
 def target_log_prob(model: Seq2Seq) -> Callable[..., Tensor]:
@@ -67,10 +63,6 @@ def target_context(
         if not 0 <= position < len(target):
             raise ValueError(f"target {row} has {len(target)} tokens, no position {position}")
     read = [target[: position + 1] for target, position in zip(targets, positions, strict=True)]
-    longest = max(map(len, read))
-    length = -(-longest // STRIDE) * STRIDE
-    if model.max_context is not None:
-        length = max(longest, min(length, model.max_context))
-    ids = check_ids(pad(read, model.boundary, length)[0], model.vocab_size, ndim=2)
+    ids, _ = model.padded_targets(read)
     mask = sources != model.padding
     return mask, shift_right(ids, model.boundary), ids, np.asarray(positions, np.int32)

@@ -35,9 +35,19 @@ def attention_weights(queries: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
     """Return how well each key fits each query, softmax(Q K' / sqrt(d)): see `attention`."""
     size = queries.shape[-1]
     scores = ops.matmul(queries * (1 / math.sqrt(size)), ops.swapaxes(keys, -1, -2))
+    return masked_softmax(scores, mask)
+
+
+def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Return the softmax over what the mask lets through, float32, over the last axis."""
     # The difference to minus infinity: where half precision adds it up, no NaN comes of it.
-    scores = ops.where(mask, ops.cast(scores, "float32"), -1e9)
-    return ops.softmax(scores, axis=-1)
+    return ops.softmax(ops.where(mask, ops.cast(scores, "float32"), -1e9), axis=-1)
+
+
+def side_by_side(mixed: Tensor, width: int) -> Tensor:
+    """Put the heads' results beside each other: (batch, heads, m, size) to (batch, m, width)."""
+    mixed = ops.transpose(mixed, (0, 2, 1, 3))
+    return ops.reshape(mixed, (-1, ops.shape(mixed)[1], width))
 
 
 def causal_mask(time: int) -> Tensor:
@@ -78,13 +88,8 @@ class CausalSelfAttention(layers.Layer):
         self.dropout = dropout
         self.output_scale = output_scale
         self.seeds = tuple(seeds)
-        normal = keras.initializers.RandomNormal
-        self.project = layers.Dense(
-            3 * width, use_bias=False, kernel_initializer=normal(stddev=0.02, seed=seeds[0])
-        )
-        self.combine = layers.Dense(
-            width, use_bias=False, kernel_initializer=normal(stddev=output_scale, seed=seeds[1])
-        )
+        self.project = _matrix(3 * width, 0.02, seeds[0])
+        self.combine = _matrix(width, output_scale, seeds[1])
         self.drop = layers.Dropout(dropout, seed=seeds[2])
 
     def build(self, input_shape: Any) -> None:
@@ -135,8 +140,7 @@ class CausalSelfAttention(layers.Layer):
 
     def merge(self, mixed: Tensor) -> Tensor:
         """Return (batch, time, width) from the heads' results, (batch, heads, time, size)."""
-        mixed = ops.transpose(mixed, (0, 2, 1, 3))
-        return self.combine(ops.reshape(mixed, (-1, ops.shape(mixed)[1], self.width)))
+        return self.combine(side_by_side(mixed, self.width))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -219,8 +223,7 @@ class MultiHeadAttention(layers.Layer):
         """Return (batch, m, width) from keys and values that are already there."""
         weights = self.drop(self.weights_of(x, keys, mask), training=training)
         mixed = ops.matmul(ops.cast(weights, values.dtype), values)  # (batch, heads, m, size)
-        mixed = ops.transpose(mixed, (0, 2, 1, 3))
-        return self.combine(ops.reshape(mixed, (-1, ops.shape(x)[1], self.width)))
+        return self.combine(side_by_side(mixed, self.width))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -279,8 +282,7 @@ class Scores(layers.Layer):
         if self.kind == "dot":
             return attention_weights(queries, keys, mask[:, None, :])
         scores = self.v(ops.tanh(queries[:, :, None, :] + keys[:, None, :, :]))[..., 0]
-        scores = ops.where(mask[:, None, :], ops.cast(scores, "float32"), -1e9)
-        return ops.softmax(scores, axis=-1)
+        return masked_softmax(scores, mask[:, None, :])
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

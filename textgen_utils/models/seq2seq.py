@@ -19,7 +19,7 @@ from textgen_utils.models.compiled import Compiled, shift_right
 Tensor = Any
 State = tuple[list[np.ndarray], list[np.ndarray]]
 
-# Sources are padded to a multiple of this, so that few shapes are compiled.
+# Sources and targets are padded to a multiple of this, so that few shapes are compiled.
 STRIDE = 8
 
 
@@ -138,9 +138,30 @@ class Seq2Seq(keras.Model):
         empty = [i for i, row in enumerate(rows) if not (row != self.padding).any()]
         if empty:
             raise ValueError(f"source {empty[0]} is empty: there is nothing to condition on")
-        longest = max(map(len, rows))
-        array = pad(rows, self.padding, -(-longest // STRIDE) * STRIDE)[0]
+        array = pad(rows, self.padding, _rounded_up(max(map(len, rows))))[0]
         return check_ids(array, self.source_vocab_size, ndim=2)
+
+    def padded_targets(self, targets: Sequence[ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the targets as one checked array, and which of it is theirs.
+
+        Args:
+            targets: sequences of ints.
+
+        Returns:
+            ids: int32, (n, time), filled up with the boundary; time is a multiple of `STRIDE`, or
+                less where the model writes no more.
+            mask: bool, same shape.
+
+        Raises:
+            ValueError: if there is no target, an id is out of range, or a target is too long.
+        """
+        longest = max(map(len, targets), default=0)
+        self.check_length(longest)
+        length = _rounded_up(longest)
+        if self.max_context is not None:
+            length = min(length, self.max_context)
+        ids, mask = pad(targets, self.boundary, length)
+        return check_ids(ids, self.vocab_size, ndim=2), mask
 
     def check_length(self, time: int) -> None:
         """Raise ValueError if a target has more tokens than the model writes."""
@@ -228,6 +249,10 @@ class Conditioned:
                 f"the batch must be a multiple of the {len(self.sources)} sources, got {batch_size}"
             )
         return np.repeat(array, times, axis=0)
+
+
+def _rounded_up(time: int) -> int:
+    return -(-time // STRIDE) * STRIDE
 
 
 def _encoded(model: Seq2Seq, source: Tensor) -> list[Tensor]:
