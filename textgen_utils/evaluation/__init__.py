@@ -1,5 +1,6 @@
 """How good a model is: the probability it gives to text, and what it writes."""
 
+from textgen_utils.evaluation.diversity import distinct_n, looping, repetition, self_bleu
 from textgen_utils.evaluation.likelihood import Report, check_text, evaluate, token_log_probs
 from textgen_utils.evaluation.metrics import (
     Bleu,
@@ -26,11 +27,15 @@ __all__ = [
     "check_text",
     "distance",
     "distance_between",
+    "distinct_n",
     "evaluate",
     "evaluate_pairs",
     "exact_match",
+    "looping",
     "phoneme_error_rate",
     "random_window_loss",
+    "repetition",
+    "self_bleu",
     "text_log_probs",
     "token_log_probs",
     "word_error_rate",
