@@ -1,0 +1,121 @@
+"""A classifier of texts on the body of a language model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+from numpy.typing import ArrayLike
+
+from textgen_utils.models.base import check_ids
+from textgen_utils.models.compiled import Compiled
+from textgen_utils.models.masked import MaskedLanguageModel
+from textgen_utils.models.transformer import GPT
+
+Tensor = Any
+BATCH = 256  # texts that are classified at a time
+
+
+@keras.saving.register_keras_serializable(package="textgen_utils")
+class TextClassifier(keras.Model):
+    """Logits of classes from the mean of what a body makes of a text's tokens.
+
+    The body is used, not copied: training the classifier changes it. `training.copy_of` gives a
+    copy to hand over.
+
+    Args:
+        body: a `GPT` or a `MaskedLanguageModel`, pretrained or not; its logits are not used.
+        classes: the number of classes, at least 2.
+
+    Raises:
+        ValueError: if the body is neither, or there are fewer than two classes.
+    """
+
+    def __init__(self, body: keras.Model, classes: int = 2, name: str | None = None) -> None:
+        super().__init__(name=name)
+        if not isinstance(body, GPT | MaskedLanguageModel):
+            raise ValueError(f"the body must be a GPT or a MaskedLanguageModel, got {body!r}")
+        if classes < 2:
+            raise ValueError(f"a classifier needs at least 2 classes, got {classes}")
+        self.body = body
+        self.classes = classes
+        # Zeros: before training every class is equally probable, whatever the body.
+        self.head = layers.Dense(classes, kernel_initializer="zeros")
+        self._compiled: dict[str, Any] = {}
+        self.build((None, None))
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights. `input_shape`: (batch, time), of which nothing is used."""
+        if self.built:
+            return
+        self.head.build((None, self.body.width))
+        self.built = True
+
+    def call(self, ids: Tensor, training: bool = False) -> Tensor:
+        """Return logits, (batch, time) ints to (batch, classes) floats.
+
+        Args:
+            ids: a text a row, up to and with its first boundary; what follows is not read.
+            training: whether there is dropout.
+        """
+        return self.head(self.features(ids, training=training))
+
+    def features(self, ids: Tensor, training: bool = False) -> Tensor:
+        """Return the mean over a text's positions of the body's last vectors, (batch, width)."""
+        ends = ops.cast(ops.equal(ids, self.body.boundary), "int32")
+        inside = ops.equal(ops.cumsum(ends, axis=1) - ends, 0)
+        x = self._hidden(ids, inside, training)
+        weight = ops.cast(inside, x.dtype)[:, :, None]
+        return ops.sum(x * weight, axis=1) / ops.sum(weight, axis=1)
+
+    def log_probs(self, ids: ArrayLike) -> np.ndarray:
+        """Return log q(class | text), float32, (n, classes), nats.
+
+        Args:
+            ids: ints, (n, time), see `call`.
+
+        Raises:
+            ValueError: no texts, ids out of range, or rows longer than the body reads.
+        """
+        ids = check_ids(ids, self.body.vocab_size, ndim=2)
+        if not ids.size:
+            raise ValueError(f"there must be at least one text; got shape {ids.shape}")
+        if ids.shape[1] > self.body.max_context:
+            raise ValueError(
+                f"rows of {ids.shape[1]} tokens; the body reads {self.body.max_context}"
+            )
+        if "log_probs" not in self._compiled:
+            self._compiled["log_probs"] = Compiled(self, self._log_probs)
+        n, size = len(ids), min(BATCH, len(ids))
+        parts = [
+            self._compiled["log_probs"](ids[np.arange(start, start + size) % n])
+            for start in range(0, n, size)
+        ]
+        return np.concatenate(parts)[:n]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, the body serialised."""
+        body = keras.saving.serialize_keras_object(self.body)
+        return {"body": body, "classes": self.classes, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TextClassifier:
+        """Make a classifier of what `get_config` gives."""
+        body = keras.saving.deserialize_keras_object(config["body"], custom_objects)
+        return cls(**{**config, "body": body})
+
+    def _hidden(self, ids: Tensor, inside: Tensor, training: bool) -> Tensor:
+        body = self.body
+        if isinstance(body, MaskedLanguageModel):
+            return body.hidden(ops.where(inside, ids, body.padding_id), training=training)
+        # As in pretraining: the boundary in front, the last token not read.
+        front = ops.full_like(ids[:, :1], body.boundary)
+        x = body.drop(body.embed(ops.concatenate([front, ids[:, :-1]], axis=1)), training=training)
+        for block in body.blocks:
+            x = block(x, training=training)
+        return body.norm(x)
+
+    def _log_probs(self, ids: Tensor) -> Tensor:
+        return ops.log_softmax(ops.cast(self(ids), "float32"))
