@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from textgen_utils.evaluation import text_log_probs
+from textgen_utils.models.base import LanguageModel
 from textgen_utils.models.gan import Discriminator
 from textgen_utils.training.optimizer import adam
 
@@ -18,6 +20,27 @@ class Critic(Protocol):
 
     def probabilities(self, rows: np.ndarray) -> np.ndarray:
         """Return the probability that each text is real, (n,)."""
+
+
+class PerfectCritic:
+    """The critic that no other surpasses: p / (p + q), where the truth p is known.
+
+    Args:
+        truth: a language model that knows the probability of every text.
+        model: the generator q, with the weights that it has at the time.
+
+    Source: I. Goodfellow et al., "Generative adversarial nets", 2014, proposition 1.
+    """
+
+    def __init__(self, truth: LanguageModel, model: LanguageModel) -> None:
+        self.truth, self.model = truth, model
+
+    def probabilities(self, rows: ArrayLike) -> np.ndarray:
+        """Return p / (p + q) of each text, (n,); 0 for a row without an end."""
+        log_p, log_q = (text_log_probs(model, rows) for model in (self.truth, self.model))
+        possible = log_p > -np.inf
+        gap = np.where(possible, log_p, 0.0) - np.where(possible, log_q, 0.0)
+        return np.where(possible, 0.5 * (1 + np.tanh(0.5 * gap)), 0.0)
 
 
 def critic_loss() -> keras.losses.Loss:
