@@ -5,9 +5,10 @@ from checks import scores_in_a_fresh_process, step_and_score_agree_with_the_forw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
+from scipy.stats import norm
 
 from textgen_utils import batches, decoding, training
-from textgen_utils.models.convolutional import ConvLanguageModel, GatedConv
+from textgen_utils.models.convolutional import ConvBlock, ConvLanguageModel
 from textgen_utils.models.windowed import WindowedLanguageModel
 
 IDS = np.random.default_rng(0).integers(11, size=(3, 9)).astype("int32")
@@ -38,11 +39,14 @@ def keras_convolution(block, x):
     """The convolution of a block by Keras's `Conv1D`, with the same weights."""
     width = x.shape[-1]
     conv = keras.layers.Conv1D(
-        2 * width, block.kernel_size, padding="causal", dilation_rate=block.dilation
+        2 * width,
+        block.kernel_size,
+        padding="causal",
+        dilation_rate=block.dilation,
+        use_bias=False,
     )
     conv.build(x.shape)
     conv.kernel.assign(ops.reshape(block.conv.kernel, conv.kernel.shape))
-    conv.bias.assign(block.conv.bias)
     return conv(x)
 
 
@@ -50,8 +54,8 @@ def assembled_from_keras(model, ids):
     """The same architecture from the layers that Keras ships, with the same weights."""
     x = ops.take(ops.convert_to_tensor(model.tokens.embeddings), ids, axis=0)
     for block in model.blocks:
-        new, gate = ops.split(keras_convolution(block, normalised(block.norm, x)), 2, axis=-1)
-        x = x + ops.matmul(new * ops.sigmoid(gate), block.mix.kernel)
+        y = ops.gelu(keras_convolution(block, normalised(block.norm, x)), approximate=False)
+        x = x + ops.matmul(y, block.mix.kernel)
     logits = ops.matmul(normalised(model.norm, x), ops.transpose(model.tokens.embeddings))
     return ops.convert_to_numpy(logits)
 
@@ -117,11 +121,11 @@ def test_a_token_counts_up_to_the_receptive_field_and_not_beyond(options):
     assert (moved[~outside] > 1e-4).all() == dense
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)  # each compiles shapes of its own
 @given(st.integers(2, 4), st.integers(1, 5), st.integers(1, 8))
 def test_a_block_is_the_sum_over_its_taps(kernel_size, dilation, time):
     """The definition, position by position, in NumPy."""
-    block = GatedConv(2, kernel_size, dilation, 0.0, seed=1)
+    block = ConvBlock(2, kernel_size, dilation, 0.0, 1.0, seed=1)
     block.build((None, None, 2))
     x = np.random.default_rng(time).normal(size=(1, time, 2)).astype("float32")
     y = np.asarray(ops.convert_to_numpy(block.norm(x)))
@@ -132,8 +136,7 @@ def test_a_block_is_the_sum_over_its_taps(kernel_size, dilation, time):
             s = t - j * dilation
             if s >= 0:
                 expected[t] += y[0, s] @ kernel[kernel_size - 1 - j]
-    new, gate = expected[:, :2], expected[:, 2:]
-    expected = x[0] + (new / (1 + np.exp(-gate))) @ np.asarray(block.mix.kernel)
+    expected = x[0] + (expected * norm.cdf(expected)) @ np.asarray(block.mix.kernel)
     np.testing.assert_allclose(ops.convert_to_numpy(block(x))[0], expected, atol=1e-5)
 
 
@@ -180,11 +183,11 @@ def learned(dilations):
         model,
         text[:-600],
         text[-600:],
-        steps=80,
+        steps=150,
         window=6,
         batch_size=32,
-        optimizer=training.muon(training.warmup_cosine(0.02, 80)),
-        eval_every=80,
+        optimizer=training.muon(training.warmup_cosine(0.02, 150)),
+        eval_every=150,
         seed=0,
         lines=True,
     )

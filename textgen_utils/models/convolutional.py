@@ -20,7 +20,7 @@ State = list[np.ndarray]
 
 @keras.saving.register_keras_serializable(package="textgen_utils")
 class ConvLanguageModel(keras.Model):
-    """Embedded tokens, gated causal convolutions on a residual path, logits by the embedding.
+    """Embedded tokens, causal convolutions on a residual path, logits by the embedding.
 
     The prediction after position t depends on the `receptive_field` tokens up to and including t
     and on no other: 1 + (kernel_size - 1) * sum(dilations).
@@ -41,16 +41,17 @@ class ConvLanguageModel(keras.Model):
         ValueError: if a size or a dilation is below 1, the kernel below 2, there is no dilation,
             the dropout is not in [0, 1), or the boundary is not a token.
 
-    Source: the pyramid and its gates from A. van den Oord et al., "WaveNet", 2016, and
-    Y. Dauphin et al., "Language modeling with gated convolutional networks", 2017; residual path
-    and normalisation as in `transformer.GPT`.
+    Source: causal dilated convolutions from A. van den Oord et al., "WaveNet", 2016; residual
+    blocks of them as language models, S. Bai et al., "An empirical evaluation of generic
+    convolutional and recurrent networks for sequence modeling", 2018; normalisation, gelu and
+    initial weights as in `transformer.GPT`.
     """
 
     def __init__(
         self,
         vocab_size: int,
         *,
-        width: int = 64,
+        width: int = 56,
         kernel_size: int = 2,
         dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32),
         dropout: float = 0.0,
@@ -73,8 +74,10 @@ class ConvLanguageModel(keras.Model):
         tokens, drop, *rest = split_seed(seed, 2 + len(dilations))
         self.tokens = layers.Embedding(vocab_size, width, normal(0.02, tokens))
         self.drop = layers.Dropout(dropout, seed=drop)
+        # The sum over the blocks is as large as one block at first.
+        output_scale = 0.02 / len(dilations) ** 0.5
         self.blocks = [
-            GatedConv(width, kernel_size, dilation, dropout, seed=part)
+            ConvBlock(width, kernel_size, dilation, dropout, output_scale, seed=part)
             for dilation, part in zip(dilations, rest, strict=True)
         ]
         self.norm = norm()
@@ -140,8 +143,8 @@ class ConvLanguageModel(keras.Model):
 
 
 @keras.saving.register_keras_serializable(package="textgen_utils")
-class GatedConv(layers.Layer):
-    """x + W (a * sigmoid(b)), where (a, b) is a causal convolution of norm(x).
+class ConvBlock(layers.Layer):
+    """x + W gelu(causal convolution of norm(x)), twice as wide inside.
 
     The convolution is a dense layer on the vectors at t - (kernel_size - 1) * dilation, ...,
     t - dilation, t, side by side; before the first position they are zero. Its matrix,
@@ -152,23 +155,33 @@ class GatedConv(layers.Layer):
         kernel_size: positions seen.
         dilation: how far apart they are.
         dropout: share dropped of what is added to x.
+        output_scale: standard deviation of the initial entries of W.
         seed: draws the weights and what is dropped.
     """
 
     def __init__(
-        self, width: int, kernel_size: int, dilation: int, dropout: float, seed: int | None = None
+        self,
+        width: int,
+        kernel_size: int,
+        dilation: int,
+        dropout: float,
+        output_scale: float,
+        seed: int | None = None,
     ) -> None:
         super().__init__()
         self.config = {"width": width, "kernel_size": kernel_size, "dilation": dilation}
-        self.config |= {"dropout": dropout, "seed": seed}
+        self.config |= {"dropout": dropout, "output_scale": output_scale, "seed": seed}
         self.kernel_size = kernel_size
         self.dilation = dilation
         self.reach = (kernel_size - 1) * dilation
         seeds = split_seed(seed, 3)
-        glorot = keras.initializers.GlorotUniform
         self.norm = norm()
-        self.conv = layers.Dense(2 * width, kernel_initializer=glorot(seed=seeds[0]))
-        self.mix = layers.Dense(width, use_bias=False, kernel_initializer=glorot(seed=seeds[1]))
+        self.conv = layers.Dense(
+            2 * width, "gelu", use_bias=False, kernel_initializer=normal(0.02, seeds[0])
+        )
+        self.mix = layers.Dense(
+            width, use_bias=False, kernel_initializer=normal(output_scale, seeds[1])
+        )
         self.drop = layers.Dropout(dropout, seed=seeds[2])
 
     def build(self, input_shape: Any) -> None:
@@ -176,7 +189,7 @@ class GatedConv(layers.Layer):
         width = self.config["width"]
         self.norm.build((None, None, width))
         self.conv.build((None, None, self.kernel_size * width))
-        self.mix.build((None, None, width))
+        self.mix.build((None, None, 2 * width))
         self.built = True
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
@@ -185,7 +198,7 @@ class GatedConv(layers.Layer):
         padded = ops.pad(self.norm(x), ((0, 0), (self.reach, 0), (0, 0)))
         starts = range(0, self.reach + 1, self.dilation)
         seen = ops.concatenate([padded[:, s : s + time] for s in starts], axis=-1)
-        return x + self.drop(self._gated(seen), training=training)
+        return x + self.drop(self.mix(self.conv(seen)), training=training)
 
     def step(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Read one position.
@@ -199,15 +212,11 @@ class GatedConv(layers.Layer):
         """
         seen = ops.concatenate([seen, self.norm(x)[:, None]], axis=1)  # (batch, reach + 1, width)
         taps = [seen[:, s] for s in range(0, self.reach + 1, self.dilation)]
-        return x + self._gated(ops.concatenate(taps, axis=-1)), seen[:, 1:]
+        return x + self.mix(self.conv(ops.concatenate(taps, axis=-1))), seen[:, 1:]
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return self.config
-
-    def _gated(self, seen: Tensor) -> Tensor:
-        new, gate = ops.split(self.conv(seen), 2, axis=-1)
-        return self.mix(new * ops.sigmoid(gate))
 
 
 def _check_pyramid(kernel_size: int, dilations: tuple[int, ...]) -> None:
