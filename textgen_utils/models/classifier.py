@@ -79,21 +79,26 @@ class TextClassifier(keras.Model):
         Raises:
             ValueError: no texts, ids out of range, or rows longer than the body reads.
         """
+        ids = self.check(ids)
+        if "log_probs" not in self._compiled:
+            self._compiled["log_probs"] = Compiled(self, self._log_probs)
+        # Always batches of one size, the last one filled up: another shape would compile anew.
+        parts = [
+            self._compiled["log_probs"](ids[np.arange(start, start + BATCH) % len(ids)])
+            for start in range(0, len(ids), BATCH)
+        ]
+        return np.concatenate(parts)[: len(ids)]
+
+    def check(self, ids: ArrayLike) -> np.ndarray:
+        """Return texts as int32, (n, time), if the body can read them; else see `log_probs`."""
         ids = check_ids(ids, self.body.vocab_size, ndim=2)
         if not ids.size:
             raise ValueError(f"there must be at least one text; got shape {ids.shape}")
         if ids.shape[1] > self.body.max_context:
             raise ValueError(
-                f"rows of {ids.shape[1]} tokens; the body reads {self.body.max_context}"
+                f"texts of {ids.shape[1]} tokens; the body reads {self.body.max_context}"
             )
-        if "log_probs" not in self._compiled:
-            self._compiled["log_probs"] = Compiled(self, self._log_probs)
-        n, size = len(ids), min(BATCH, len(ids))
-        parts = [
-            self._compiled["log_probs"](ids[np.arange(start, start + size) % n])
-            for start in range(0, n, size)
-        ]
-        return np.concatenate(parts)[:n]
+        return ids
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, the body serialised."""

@@ -166,6 +166,11 @@ class MaskedLanguageModel(keras.Model):
         """
         ids = check_ids(ids, self.vocab_size, ndim=2)
         _, lengths = self.read(ids)
+        if lengths.min() < 2:
+            raise ValueError(
+                f"text {lengths.argmin()} has one token, and all would be masked: "
+                "a text needs at least two"
+            )
         row = np.repeat(np.arange(len(ids)), lengths)
         start = np.repeat(np.cumsum(lengths) - lengths, lengths)
         position = np.arange(len(row)) - start

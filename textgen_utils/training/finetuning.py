@@ -114,7 +114,7 @@ def fine_tune(
         raise ValueError(
             f"labels must be below {classifier.classes}, the classes; got {batches.labels.max()}"
         )
-    classifier.log_probs(batches.rows[:1])  # finds texts that are too long
+    classifier.check(batches.rows)
 
     def final() -> float:
         log_probs = classifier.log_probs(batches.rows)
