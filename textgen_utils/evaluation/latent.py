@@ -59,16 +59,17 @@ def active_units(mean: ArrayLike, threshold: float = 0.01) -> int:
 
 
 def factor_information(
-    mean: ArrayLike, labels: Sequence[Hashable], bins: int = 10
+    z: ArrayLike, labels: Sequence[Hashable], bins: int = 10
 ) -> tuple[np.ndarray, float]:
-    """Return what each dimension of the mean says about a factor, and what there is to say.
+    """Return what each coordinate of points says about a factor, and what there is to say.
 
-    A dimension is cut in `bins` equally filled intervals, which can only lose information. The
+    Give it draws of q(z | x): a mean, which has no noise, may tell what no reader of z can know.
+    A coordinate is cut in `bins` equally filled intervals, which can only lose information. The
     empirical mutual information of interval and label is too high by about
     (bins - 1) * (labels - 1) / (2 n) nats; that is taken off, but not below 0.
 
     Args:
-        mean: of q(z | x), (n, latent).
+        z: points of n texts, (n, latent).
         labels: n values of the factor.
         bins: intervals, at least 2.
 
@@ -81,23 +82,23 @@ def factor_information(
 
     Source: the correction from G. A. Miller, "Note on the bias of information estimates", 1955.
     """
-    mean = np.asarray(mean, np.float64)
-    if mean.ndim != 2 or len(mean) != len(labels) or not 2 <= bins <= len(mean):
+    z = np.asarray(z, np.float64)
+    if z.ndim != 2 or len(z) != len(labels) or not 2 <= bins <= len(z):
         raise ValueError(
-            f"need (n, latent) means, n labels and 2 to n bins; got {mean.shape}, {len(labels)} "
+            f"need points (n, latent), n labels and 2 to n bins; got {z.shape}, {len(labels)} "
             f"labels and {bins} bins"
         )
     number = {label: i for i, label in enumerate(dict.fromkeys(labels))}
     label = np.array([number[value] for value in labels])
-    rank = mean.argsort(axis=0).argsort(axis=0)
-    interval = rank * bins // len(mean)
-    counts = np.zeros((mean.shape[1], bins, len(number)))
-    dimension = np.broadcast_to(np.arange(mean.shape[1]), interval.shape)
+    rank = z.argsort(axis=0).argsort(axis=0)
+    interval = rank * bins // len(z)
+    counts = np.zeros((z.shape[1], bins, len(number)))
+    dimension = np.broadcast_to(np.arange(z.shape[1]), interval.shape)
     np.add.at(counts, (dimension, interval, label[:, None]), 1)
-    joint = counts / len(mean)
+    joint = counts / len(z)
     parts = (_entropy(joint.sum(axis=axis)) for axis in (1, 2))
     information = sum(parts) - _entropy(joint.reshape(len(joint), -1))
-    bias = (bins - 1) * (len(number) - 1) / (2 * len(mean))
+    bias = (bins - 1) * (len(number) - 1) / (2 * len(z))
     return np.maximum(information - bias, 0.0), float(_entropy(joint[0].sum(axis=0)))
 
 
