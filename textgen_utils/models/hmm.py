@@ -68,9 +68,7 @@ class HMM:
         """Return a model with given probabilities.
 
         Args:
-            start: p(first state), shape (S,).
-            transition: p(next state | state), a row a state, shape (S, S).
-            emission: p(token | state), a row a state, shape (S, V).
+            start, transition, emission: see `hmm_passes.Tables`.
             boundary: id that ends a line.
 
         Raises:
@@ -155,10 +153,7 @@ class HMM:
         return filtered.transpose(1, 0, 2)[mask], _log(scale.T[mask])
 
     def posterior(self, ids: ArrayLike) -> np.ndarray:
-        """p(state at t | the whole line of t), float64, shape (time, S).
-
-        Args:
-            ids: ints in [0, vocab_size), shape (time,), at least one.
+        """p(state at t | the whole line of t), float64, shape (time, S); `ids` as in `forward`.
 
         Raises:
             ValueError: as `forward`, or a text of probability 0.
