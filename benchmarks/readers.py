@@ -46,7 +46,7 @@ SETTINGS = {
     "lstm": {"width": 120},
     "gpt": {"width": 64, "depth": 2},
     # Dilations, and the width with which the parameters are as many as with six blocks.
-    "cut": [[[1, 2], 91], [[1, 2, 4], 76], [[1, 2, 4, 8], 67]],
+    "cut": [[[1, 2, 4], 76], [[1, 2, 4, 8], 67]],
     "same": [[[1] * 6, 56]],
     "grams": [1, 2, 4, 8, 16],
 }
@@ -203,10 +203,10 @@ def plan(seeds: int) -> list[dict[str, Any]]:
     """What is run: part, kind, dilations and width of a convolution, seed."""
     keys, numbers, rows = ("part", "kind", "dilations", "width", "seed"), range(1, seeds + 1), []
     rows += [("reviews", kind, None, None, seed) for kind in KINDS for seed in numbers]
-    rows += [("cut", "conv", d, w, seed) for d, w in SETTINGS["cut"] for seed in numbers]
+    for part in ("cut", "same"):
+        rows += [(part, "conv", d, w, seed) for d, w in SETTINGS[part] for seed in numbers]
     rows += [("manual", kind, None, None, seed) for kind in KINDS for seed in numbers]
     rows.append(("manual", "6-gram", None, None, 1))
-    rows += [("same", "conv", d, w, seed) for d, w in SETTINGS["same"] for seed in numbers]
     return [dict(zip(keys, row, strict=True)) for row in rows]
 
 
