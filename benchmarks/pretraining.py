@@ -170,7 +170,8 @@ def blanks(seed: int) -> dict[str, Any]:
 def divergence(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
     """Return KL(p || q) of each row, nats."""
     p = np.exp(log_p)
-    return np.sum(np.where(p > 0, p * (np.where(p > 0, log_p, 0) - log_q), 0), axis=1)
+    gap = np.where(p > 0, log_p, 0) - np.where(p > 0, log_q, 0)
+    return np.sum(p * gap, axis=1)
 
 
 def judged(log_probs: np.ndarray) -> dict[str, float]:
