@@ -11,9 +11,7 @@ run that was stopped goes on.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
 import sys
 import time
 import warnings
@@ -26,10 +24,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from benchmarks import records
 from textgen_utils import decoding, evaluation, runtime, training
 from textgen_utils.batches import lines
 from textgen_utils.corpora.reviews import Reviews
-from textgen_utils.files import write_atomically
 from textgen_utils.models.compiled import shift_right
 from textgen_utils.models.gan import Discriminator
 from textgen_utils.models.recurrent import LSTMLanguageModel
@@ -226,12 +224,7 @@ def main(arguments: list[str] | None = None) -> None:
         if seed in done:
             continue
         record["runs"].append(run(task, seed))
-        record["date"] = datetime.date.today().isoformat()
-        record["machine"] = runtime.device_report()
-        record["python"] = sys.version.split()[0]
-        record["threads"] = os.environ.get("TF_NUM_INTRAOP_THREADS", "as many as cores")
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(options.out, json.dumps(record, indent=1) + "\n")
+        records.save(options.out, record)
 
 
 if __name__ == "__main__":

@@ -12,20 +12,17 @@ stopped goes on.
 from __future__ import annotations
 
 import argparse
-import datetime
 import itertools
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import records
 from textgen_utils import decoding, evaluation, runtime, training
 from textgen_utils.batches import lines
 from textgen_utils.corpora.reviews import Reviews
-from textgen_utils.files import write_atomically
 from textgen_utils.models.base import LanguageModel
 from textgen_utils.models.recurrent import LSTMLanguageModel
 from textgen_utils.tokenizers import Words
@@ -189,12 +186,7 @@ def main(arguments: list[str] | None = None) -> None:
             continue
         record["runs"].append(run(task, name, seed))
         print(name, seed, record["runs"][-1]["pure"], record["runs"][-1]["mode"], flush=True)
-        record["date"] = datetime.date.today().isoformat()
-        record["machine"] = runtime.device_report()
-        record["python"] = sys.version.split()[0]
-        record["threads"] = os.environ.get("TF_NUM_INTRAOP_THREADS", "as many as cores")
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(options.out, json.dumps(record, indent=1) + "\n")
+        records.save(options.out, record)
 
 
 if __name__ == "__main__":

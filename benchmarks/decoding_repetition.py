@@ -11,19 +11,16 @@ needs none. Finished runs stay in the file, so that a run that was stopped goes 
 from __future__ import annotations
 
 import argparse
-import datetime
 import itertools
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import records
 from textgen_utils import decoding, evaluation, runtime, training
 from textgen_utils.corpora import keras_manual
-from textgen_utils.files import write_atomically
 from textgen_utils.models.base import LanguageModel
 from textgen_utils.models.ngram import NGram
 from textgen_utils.models.recurrent import LSTMLanguageModel
@@ -134,12 +131,7 @@ def main(arguments: list[str] | None = None) -> None:
             continue
         record["runs"].append(run(task, name, seed))
         print(name, seed, record["runs"][-1]["bits_per_character"], flush=True)
-        record["date"] = datetime.date.today().isoformat()
-        record["machine"] = runtime.device_report()
-        record["python"] = sys.version.split()[0]
-        record["threads"] = os.environ.get("TF_NUM_INTRAOP_THREADS", "as many as cores")
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(options.out, json.dumps(record, indent=1) + "\n")
+        records.save(options.out, record)
 
 
 if __name__ == "__main__":

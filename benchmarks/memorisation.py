@@ -12,11 +12,8 @@ stopped goes on.
 from __future__ import annotations
 
 import argparse
-import datetime
 import itertools
 import json
-import os
-import sys
 import time
 from dataclasses import dataclass
 from math import inf
@@ -25,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import records
 from textgen_utils import evaluation, privacy, runtime, training
 from textgen_utils.batches import lines
 from textgen_utils.corpora.reviews import Reviews
-from textgen_utils.files import write_atomically
 from textgen_utils.models.recurrent import LSTMLanguageModel
 from textgen_utils.tokenizers import Words
 
@@ -210,13 +207,7 @@ def main(arguments: list[str] | None = None) -> None:
             continue
         record["runs"].append(run(reviews, condition, seed))
         print({k: v for k, v in record["runs"][-1].items() if k != "secrets"}, flush=True)
-        record |= {
-            "date": datetime.date.today().isoformat(),
-            "machine": runtime.device_report(),
-            "python": sys.version.split()[0],
-            "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "as many as cores"),
-        }
-        write_atomically(options.out, json.dumps(record, indent=1) + "\n")
+        records.save(options.out, record)
 
 
 if __name__ == "__main__":

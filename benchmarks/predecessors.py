@@ -11,9 +11,7 @@ stopped goes on.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
 import sys
 import time
 from dataclasses import asdict
@@ -22,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from textgen_utils import decoding, evaluation, runtime
+from benchmarks import records
+from textgen_utils import decoding, evaluation
 from textgen_utils.batches import lines
 from textgen_utils.corpora.reviews import Reviews
-from textgen_utils.files import write_atomically
 from textgen_utils.models.base import LanguageModel
 from textgen_utils.models.hmm import HMM
 from textgen_utils.models.ngram import NGram
@@ -112,12 +110,7 @@ def main(arguments: list[str] | None = None) -> None:
         record["runs"].append(run(reviews, *key))
         print({k: record["runs"][-1][k] for k in (*names, "excess", "validity", "seconds")})
         sys.stdout.flush()
-        record["date"] = datetime.date.today().isoformat()
-        record["machine"] = runtime.device_report()
-        record["python"] = sys.version.split()[0]
-        record["threads"] = os.environ.get("OMP_NUM_THREADS", "as many as cores")
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(options.out, json.dumps(record, indent=1) + "\n")
+        records.save(options.out, record)
 
 
 if __name__ == "__main__":

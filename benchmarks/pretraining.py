@@ -14,9 +14,7 @@ a stopped run goes on.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,12 +24,12 @@ import numpy as np
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks import records
 from textgen_utils import decoding, evaluation, runtime, training
 from textgen_utils.batches import lines
 from textgen_utils.corpora import keras_manual
 from textgen_utils.corpora.reviews import Reviews
 from textgen_utils.evaluation.blanks import blank_log_probs
-from textgen_utils.files import write_atomically
 from textgen_utils.models.classifier import TextClassifier
 from textgen_utils.models.masked import MaskedLanguageModel
 from textgen_utils.models.transformer import GPT
@@ -300,11 +298,7 @@ def main(arguments: list[str] | None = None) -> None:
                 continue
             runtime.setup(seed=seed)
             record["runs"].append({"part": name, "seed": seed} | part(seed))
-            record["date"] = datetime.date.today().isoformat()
-            record["machine"] = runtime.device_report()
-            record["python"] = sys.version.split()[0]
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(options.out, json.dumps(record, indent=1) + "\n")
+            records.save(options.out, record)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,7 @@ it. Finished runs stay in the file, so that a run that was stopped goes on.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import sys
 import time
 from functools import cached_property
 from pathlib import Path
@@ -24,11 +21,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from benchmarks import records
 from textgen_utils import batches, decoding, evaluation, runtime, training
 from textgen_utils.corpora import keras_manual
 from textgen_utils.corpora.reviews import Reviews
 from textgen_utils.corpora.reviews.reach import best_of_reach
-from textgen_utils.files import write_atomically
 from textgen_utils.models.base import LanguageModel
 from textgen_utils.models.convolutional import ConvLanguageModel
 from textgen_utils.models.ngram import NGram
@@ -241,23 +238,15 @@ def main(arguments: list[str] | None = None) -> None:
             record |= {key: old[key] for key in ("reaches", "ms", "runs")}
     task = Task()
 
-    def save() -> None:
-        record["date"] = datetime.date.today().isoformat()
-        record["machine"] = runtime.device_report()
-        record["python"] = sys.version.split()[0]
-        record["threads"] = os.environ.get("TF_NUM_INTRAOP_THREADS", "as many as cores")
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(options.out, json.dumps(record, indent=1) + "\n")
-
     record["reaches"] = record["reaches"] or reaches(task)
     for what in plan(options.seeds):
         if any(what.items() <= done.items() for done in record["runs"]):
             continue
         record["runs"].append(what | run(task, what))
         print(record["runs"][-1], flush=True)
-        save()
+        records.save(options.out, record)
     record["ms"] = record["ms"] or milliseconds(task)
-    save()
+    records.save(options.out, record)
 
 
 if __name__ == "__main__":

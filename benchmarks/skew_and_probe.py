@@ -12,22 +12,19 @@ four places of a review. Finished runs stay in the file, so that a run that was 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from keras import ops
 
+from benchmarks import records
 from textgen_utils import decoding, evaluation, runtime, training
 from textgen_utils.batches import lines
 from textgen_utils.corpora.reviews import Lexicon, Review, Reviews
 from textgen_utils.corpora.reviews.grammar import Grammar
 from textgen_utils.corpora.reviews.meaning import State
-from textgen_utils.files import write_atomically
 from textgen_utils.models.compiled import shift_right
 from textgen_utils.models.recurrent import LSTMLanguageModel
 from textgen_utils.tokenizers import Words
@@ -251,13 +248,7 @@ def main(arguments: list[str] | None = None) -> None:
             continue
         record["runs"].append(run(seed))
         print(seed, record["runs"][-1]["probes"], flush=True)
-        record |= {
-            "date": datetime.date.today().isoformat(),
-            "machine": runtime.device_report(),
-            "python": sys.version.split()[0],
-            "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "as many as cores"),
-        }
-        write_atomically(options.out, json.dumps(record, indent=1) + "\n")
+        records.save(options.out, record)
 
 
 if __name__ == "__main__":

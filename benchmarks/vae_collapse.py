@@ -12,23 +12,20 @@ goes on.
 from __future__ import annotations
 
 import argparse
-import datetime
 import itertools
 import json
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import records
 from textgen_utils import decoding, evaluation, runtime, training
 from textgen_utils.batches import lines
 from textgen_utils.corpora import chinese
 from textgen_utils.corpora.reviews import Reviews
 from textgen_utils.evaluation.latent import active_units, mutual_information
-from textgen_utils.files import write_atomically
 from textgen_utils.models.base import LanguageModel
 from textgen_utils.models.recurrent import LSTMLanguageModel
 from textgen_utils.models.vae import VAE
@@ -196,17 +193,7 @@ def main(arguments: list[str] | None = None) -> None:
             found = run(tasks[name], way, seed)
             record["runs"].append({"task": name, "way": way, "seed": seed, **found})
             print(record["runs"][-1], flush=True)
-            save(record, options.out)
-
-
-def save(record: dict[str, Any], path: Path) -> None:
-    """Write the record, with where and when its last run was made."""
-    record["date"] = datetime.date.today().isoformat()
-    record["machine"] = runtime.device_report()
-    record["python"] = sys.version.split()[0]
-    record["threads"] = os.environ.get("TF_NUM_INTRAOP_THREADS", "as many as cores")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(record, indent=1) + "\n")
+            records.save(options.out, record)
 
 
 if __name__ == "__main__":

@@ -148,9 +148,8 @@ class Seq2Seq(keras.Model):
             targets: sequences of ints.
 
         Returns:
-            ids: int32, (n, time), filled up with the boundary; time is a multiple of `STRIDE`, or
-                less where the model writes no more.
-            mask: bool, same shape.
+            ids, int32 (n, time), filled up with the boundary, where time is a multiple of `STRIDE`
+            or, if the model writes no more than that, less; and a mask, bool, of the same shape.
 
         Raises:
             ValueError: if there is no target, an id is out of range, or a target is too long.

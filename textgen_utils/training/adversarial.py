@@ -133,13 +133,12 @@ def train_gumbel(
 
     The generator minimises -log D (the loss that does not saturate). The discriminator learns
     from drawn texts, or, without `straight_through`, from relaxed ones: else it would tell them
-    from real ones by the mere look of a mixture.
+    from real ones by the mere look of a mixture. What is not listed is as for
+    `train_policy_gradient`.
 
     Args:
         temperature: of the relaxation.
         straight_through: judge drawn texts, with the gradient of relaxed ones.
-        generator, discriminator, rows, steps, batch_size, learning_rate, critic_first,
-            critic_steps, observe, observe_every, seed: as `train_policy_gradient`.
 
     Raises:
         ValueError: as `train_policy_gradient`; or the temperature is not positive and finite.

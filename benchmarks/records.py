@@ -1,0 +1,31 @@
+"""Writing a recorded run: its figures, and when and where the last of them were made."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from textgen_utils import runtime
+from textgen_utils.files import write_atomically
+
+
+def save(path: Path, record: dict[str, Any]) -> None:
+    """Write a record as JSON, whole or not at all, with date, machine, Python and threads.
+
+    Args:
+        path: the file; its folder is made when missing.
+        record: what JSON can hold; the four entries are set in it.
+
+    Raises:
+        ValueError: if a number is infinite or NaN, for which JSON has no form.
+        OSError: if the file cannot be written.
+    """
+    record["date"] = datetime.date.today().isoformat()
+    record["machine"] = runtime.device_report()
+    record["python"] = sys.version.split()[0]
+    record["threads"] = os.environ.get("TF_NUM_INTRAOP_THREADS", "as many as cores")
+    write_atomically(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
