@@ -322,7 +322,7 @@ def run(task: Task, family: str, seed: int) -> dict[str, Any]:
         "tokens_per_second": None if family == "memory" else tokens / write_seconds,
         "flops": fitted.flops,
         "distinct": len({_text(row, task.truth.boundary) for row in written}) / len(written),
-        **{name: _finite(value) for name, value in asdict(result).items()},
+        **asdict(result),
     }
 
 
@@ -373,10 +373,6 @@ def _text(row: np.ndarray, boundary: int) -> tuple[int, ...]:
 def _flops(model: Any) -> float:
     tokens = SETTINGS["steps"] * SETTINGS["batch_size"] * SETTINGS["window"]
     return 6.0 * model.count_params() * tokens
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -18,14 +19,22 @@ def save(path: Path, record: dict[str, Any]) -> None:
 
     Args:
         path: the file; its folder is made when missing.
-        record: what JSON can hold; the four entries are set in it.
+        record: what JSON can hold; the four entries are set in it. An infinite number or NaN,
+            for which JSON has no form, is written as null.
 
     Raises:
-        ValueError: if a number is infinite or NaN, for which JSON has no form.
         OSError: if the file cannot be written.
     """
     record["date"] = datetime.date.today().isoformat()
     record["machine"] = runtime.device_report()
     record["python"] = sys.version.split()[0]
     record["threads"] = os.environ.get("TF_NUM_INTRAOP_THREADS", "as many as cores")
-    write_atomically(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
+    write_atomically(path, json.dumps(_finite(record), indent=1, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
