@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from textgen_utils.evaluation.likelihood import score_in_batches
-from textgen_utils.models.base import LanguageModel, check_ids
+from textgen_utils.models.base import LanguageModel, check_ids, until_boundary
 
 
 @dataclass(frozen=True)
@@ -119,11 +119,11 @@ def text_log_probs(model: LanguageModel, rows: ArrayLike, batch_size: int = 256)
         raise ValueError(f"there must be at least one text; got shape {rows.shape}")
     if model.max_context is not None and rows.shape[1] > model.max_context:
         raise ValueError(f"rows of {rows.shape[1]} tokens; the model reads {model.max_context}")
-    ends = rows == model.boundary
-    inside = np.cumsum(ends, axis=1) - ends == 0
+    inside = until_boundary(rows, model.boundary)
+    ended = (rows == model.boundary).any(axis=1)
     rows = np.where(inside, rows, model.boundary)
     log_probs = score_in_batches(model, rows, batch_size)
-    return np.where(ends.any(axis=1), np.where(inside, log_probs, 0.0).sum(axis=1), -np.inf)
+    return np.where(ended, np.where(inside, log_probs, 0.0).sum(axis=1), -np.inf)
 
 
 def _error(values: np.ndarray) -> float:

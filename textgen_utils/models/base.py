@@ -89,6 +89,25 @@ def check_ids(ids: ArrayLike, vocab_size: int, ndim: int) -> np.ndarray:
     return ids.astype(np.int32)
 
 
+def until_boundary(rows: Any, boundary: int) -> Any:
+    """True up to and with the first boundary of each row: the tokens of its text.
+
+    Args:
+        rows: ints, shape (batch, time), a NumPy array or a tensor of whatever backend.
+        boundary: the id that ends a text.
+
+    Returns:
+        bools, the same shape and kind.
+    """
+    if isinstance(rows, np.ndarray):
+        ends = rows == boundary
+        return np.cumsum(ends, axis=1) - ends == 0
+    from keras import ops
+
+    ends = ops.cast(ops.equal(rows, boundary), "int32")
+    return ops.equal(ops.cumsum(ends, axis=1) - ends, 0)
+
+
 def check_sequences(sequences: Sequence[ArrayLike], name: str) -> None:
     """Refuse sequences of which one has no token.
 

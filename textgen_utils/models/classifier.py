@@ -9,8 +9,8 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import ArrayLike
 
-from textgen_utils.models.base import check_ids
-from textgen_utils.models.compiled import Compiled
+from textgen_utils.models.base import check_ids, until_boundary
+from textgen_utils.models.compiled import Compiled, call_in_batches
 from textgen_utils.models.masked import MaskedLanguageModel
 from textgen_utils.models.transformer import GPT
 
@@ -64,8 +64,7 @@ class TextClassifier(keras.Model):
 
     def features(self, ids: Tensor, training: bool = False) -> Tensor:
         """Return the mean over a text's positions of the body's last vectors, (batch, width)."""
-        ends = ops.cast(ops.equal(ids, self.body.boundary), "int32")
-        inside = ops.equal(ops.cumsum(ends, axis=1) - ends, 0)
+        inside = until_boundary(ids, self.body.boundary)
         x = self._hidden(ids, inside, training)
         weight = ops.cast(inside, x.dtype)[:, :, None]
         return ops.sum(x * weight, axis=1) / ops.sum(weight, axis=1)
@@ -82,12 +81,7 @@ class TextClassifier(keras.Model):
         ids = self.check(ids)
         if "log_probs" not in self._compiled:
             self._compiled["log_probs"] = Compiled(self, self._log_probs)
-        # Always batches of one size, the last one filled up: another shape would compile anew.
-        parts = [
-            self._compiled["log_probs"](ids[np.arange(start, start + BATCH) % len(ids)])
-            for start in range(0, len(ids), BATCH)
-        ]
-        return np.concatenate(parts)[: len(ids)]
+        return call_in_batches(self._compiled["log_probs"], BATCH, ids)
 
     def check(self, ids: ArrayLike) -> np.ndarray:
         """Return texts as int32, (n, time), if the body can read them; else see `log_probs`."""

@@ -73,6 +73,18 @@ class Scorer:
         return self._compiled(shift_right(ids, self._boundary), ids)
 
 
+def call_in_batches(call: Compiled, batch_size: int, *arrays: np.ndarray) -> Any:
+    """Call a compiled function on slices of the first axis, all of one shape, and join them."""
+    n = len(arrays[0])
+    batch_size = min(batch_size, n)
+    parts = []
+    for first in range(0, n, batch_size):
+        slices = [array[first : first + batch_size] for array in arrays]
+        missing = batch_size - len(slices[0])  # a new shape would compile anew
+        parts.append(call(*(np.concatenate([x, x[:1].repeat(missing, axis=0)]) for x in slices)))
+    return keras.tree.map_structure(lambda *rows: np.concatenate(rows)[:n], *parts)
+
+
 def shift_right(ids: np.ndarray, boundary: int) -> np.ndarray:
     """Return what is read when `ids` is predicted: the boundary, then all but the last id.
 

@@ -122,12 +122,6 @@ def check_points(z: ArrayLike, latent: int) -> np.ndarray:
     return z.astype(np.float32)
 
 
-def own_tokens(text: Tensor, boundary: int) -> Tensor:
-    """True up to and with the first boundary of each row, bools (batch, time)."""
-    ends = ops.cast(ops.equal(text, boundary), "int32")
-    return ops.equal(ops.cumsum(ends, axis=1) - ends, 0)
-
-
 def check_texts(ids: ArrayLike, vocab_size: int, boundary: int) -> np.ndarray:
     """The texts as int32, (n, time), each filled up with the boundary after its first one.
 

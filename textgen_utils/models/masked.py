@@ -9,9 +9,9 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import ArrayLike
 
-from textgen_utils.models.base import check_ids, check_settings
+from textgen_utils.models.base import check_ids, check_settings, until_boundary
 from textgen_utils.models.blocks import ReaderBlock
-from textgen_utils.models.compiled import Compiled
+from textgen_utils.models.compiled import Compiled, call_in_batches
 from textgen_utils.models.transformer import norm, normal
 from textgen_utils.runtime import split_seed
 
@@ -194,8 +194,7 @@ class MaskedLanguageModel(keras.Model):
         if not ids.size:
             raise ValueError(f"there must be at least one text; got shape {ids.shape}")
         self._check_length(ids.shape[1])
-        ends = ids == self.boundary
-        inside = np.cumsum(ends, axis=1) - ends == 0
+        inside = until_boundary(ids, self.boundary)
         return np.where(inside, ids, self.padding_id).astype(np.int32), inside.sum(axis=1)
 
     def get_config(self) -> dict[str, Any]:
@@ -204,15 +203,9 @@ class MaskedLanguageModel(keras.Model):
         return {name: getattr(self, name) for name in (*names, "seed", "name")}
 
     def _fill(self, read: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Fill in batches of one shape, the last one filled up with copies."""
         if "fill" not in self._compiled:
             self._compiled["fill"] = Compiled(self, self._log_probs)
-        n, parts = len(read), []
-        size = min(BATCH, n)
-        for start in range(0, n, size):
-            rows = np.arange(start, start + size) % n
-            parts.append(self._compiled["fill"](read[rows], positions[rows]))
-        return np.concatenate(parts)[:n]
+        return call_in_batches(self._compiled["fill"], BATCH, read, positions)
 
     def _log_probs(self, read: Tensor, positions: Tensor) -> Tensor:
         x = ops.take_along_axis(self.hidden(read), positions[:, :, None], axis=1)

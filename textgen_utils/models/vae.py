@@ -11,17 +11,16 @@ from keras import layers, ops
 from numpy.typing import ArrayLike
 
 from textgen_utils.losses import log_likelihood, masked_mean
-from textgen_utils.models.base import check_settings
-from textgen_utils.models.compiled import Compiled
+from textgen_utils.models.base import check_settings, until_boundary
+from textgen_utils.models.compiled import Compiled, call_in_batches
 from textgen_utils.models.latent import (
     AtPoint,
     check_points,
     check_texts,
     kl_from_prior,
-    own_tokens,
     reparametrise,
 )
-from textgen_utils.models.vae_bounds import Bounds, estimate, in_batches
+from textgen_utils.models.vae_bounds import Bounds, estimate
 from textgen_utils.runtime import split_seed
 
 Tensor = Any
@@ -159,7 +158,7 @@ class VAE(keras.Model):
 
     def read(self, text: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of q(z | text), each (batch, latent)."""
-        own = own_tokens(text, self.boundary)
+        own = until_boundary(text, self.boundary)
         x = self.tokens(text)
         h = [layer(x, mask=own) for layer in (self.forwards, self.backwards)]
         h = ops.concatenate(h, axis=-1)
@@ -214,7 +213,7 @@ class VAE(keras.Model):
             ValueError: no texts, an empty one, one without a boundary, or an id out of range.
         """
         ids = self._texts(ids)
-        return in_batches(self.compiled_call("read", lambda x: list(self.read(x))), 256, ids)
+        return call_in_batches(self.compiled_call("read", lambda x: list(self.read(x))), 256, ids)
 
     def condition(self, z: ArrayLike) -> AtPoint:
         """Return the language model of the texts of points z, (n, latent).
@@ -255,7 +254,7 @@ class VAE(keras.Model):
         """Return log p(text | z), its end included, (batch,), nats."""
         front = ops.full_like(text[:, :1], self.boundary)
         shifted = ops.concatenate([front, text[:, :-1]], axis=1)
-        own = own_tokens(text, self.boundary)
+        own = until_boundary(text, self.boundary)
         return ops.sum(ops.where(own, self.log_likelihood(text, shifted, z), 0.0), axis=1)
 
     def compiled_call(self, name: str, function: Callable[..., Any]) -> Compiled:

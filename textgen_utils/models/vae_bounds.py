@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
-from textgen_utils.models.compiled import Compiled
+from textgen_utils.models.compiled import call_in_batches
 
 if TYPE_CHECKING:
     from textgen_utils.models.vae import VAE
@@ -81,17 +80,5 @@ def estimate(model: VAE, ids: np.ndarray, samples: int, seed: int) -> Bounds:
     z = mean[:, None] + np.exp(log_var / 2)[:, None] * noise
     call = model.compiled_call("text_log_prob", model.text_log_prob)
     repeated = np.repeat(ids, samples, axis=0)
-    log_p = in_batches(call, 1024, repeated, z.reshape(-1, model.latent))
+    log_p = call_in_batches(call, 1024, repeated, z.reshape(-1, model.latent))
     return bounds(mean, log_var, noise, log_p.reshape(len(ids), samples))
-
-
-def in_batches(call: Compiled, batch_size: int, *arrays: np.ndarray) -> Any:
-    """Call a compiled function on slices of the first axis, all of one shape, and join them."""
-    n = len(arrays[0])
-    batch_size = min(batch_size, n)
-    parts = []
-    for first in range(0, n, batch_size):
-        slices = [array[first : first + batch_size] for array in arrays]
-        missing = batch_size - len(slices[0])  # a new shape would compile anew
-        parts.append(call(*(np.concatenate([x, x[:1].repeat(missing, axis=0)]) for x in slices)))
-    return keras.tree.map_structure(lambda *rows: np.concatenate(rows)[:n], *parts)

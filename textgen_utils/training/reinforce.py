@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from textgen_utils.models.base import until_boundary
 from textgen_utils.models.compiled import shift_right
 from textgen_utils.models.recurrent import LSTMLanguageModel
 from textgen_utils.models.relaxed import Drawer
@@ -75,9 +76,7 @@ def advantages(values: np.ndarray, texts: np.ndarray, boundary: int) -> np.ndarr
     steps = np.diff(np.concatenate([others, values], axis=1), axis=1)
     ends = places(time, values.shape[1] - 1)
     part = np.searchsorted(ends, np.arange(time), side="right")
-    is_end = texts == boundary
-    inside = np.cumsum(is_end, axis=1) - is_end == 0
-    return np.where(inside, steps[:, part], 0.0)
+    return np.where(until_boundary(texts, boundary), steps[:, part], 0.0)
 
 
 def sum_loss() -> keras.losses.Loss:
