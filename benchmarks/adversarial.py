@@ -11,7 +11,6 @@ run that was stopped goes on.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 import warnings
@@ -216,9 +215,7 @@ def main(arguments: list[str] | None = None) -> None:
         "settings": SETTINGS,
         "runs": [],
     }
-    if options.out.exists():
-        old = json.loads(options.out.read_text())
-        record["runs"] = old["runs"] if old["settings"] == SETTINGS else []
+    record["runs"] = records.finished(options.out, SETTINGS)
     task, done = Task(), {run["seed"] for run in record["runs"]}
     for seed in range(1, options.seeds + 1):
         if seed in done:

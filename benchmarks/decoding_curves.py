@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
@@ -175,10 +174,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     command = f"python -m benchmarks.decoding_curves --seeds {options.seeds}"
     record: dict[str, Any] = {"command": command, "settings": SETTINGS, "runs": []}
-    if options.out.exists():
-        old = json.loads(options.out.read_text())
-        if old["settings"] == SETTINGS:
-            record["runs"] = old["runs"]
+    record["runs"] = records.finished(options.out, SETTINGS)
     done = {(r["model"], r["seed"]) for r in record["runs"]}
     task = Task()
     for seed, name in itertools.product(range(1, options.seeds + 1), SETTINGS["models"]):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -351,9 +350,7 @@ def main(arguments: list[str] | None = None) -> None:
         "conditional_entropy": task.reviews.translation_entropy("en"),
         "runs": [],
     }
-    if options.out.exists():
-        old = json.loads(options.out.read_text())
-        record["runs"] = old["runs"] if old["settings"] == SETTINGS else []
+    record["runs"] = records.finished(options.out, SETTINGS)
     done = {(r["family"], r["seed"]) for r in record["runs"]}
     for seed, family in itertools.product(range(1, options.seeds + 1), FAMILIES):
         if (family, seed) in done or (family in FIXED and seed > 1):

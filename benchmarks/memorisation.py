@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import time
 from dataclasses import dataclass
 from math import inf
@@ -196,11 +195,7 @@ def main(arguments: list[str] | None = None) -> None:
         "settings": SETTINGS,
         "runs": [],
     }
-    if options.out.exists():
-        old = json.loads(options.out.read_text())
-        if old["settings"] == SETTINGS:
-            record["runs"] = old["runs"]
-    options.out.parent.mkdir(parents=True, exist_ok=True)
+    record["runs"] = records.finished(options.out, SETTINGS)
     done, reviews = {(r["condition"], r["seed"]) for r in record["runs"]}, Reviews()
     for seed, condition in itertools.product(range(1, options.seeds + 1), SETTINGS["conditions"]):
         if (condition, seed) in done:

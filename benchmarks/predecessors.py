@@ -11,7 +11,6 @@ stopped goes on.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from dataclasses import asdict
@@ -95,10 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
         "settings": SETTINGS,
         "runs": [],
     }
-    if options.out.exists():
-        old = json.loads(options.out.read_text())
-        if old["settings"] == SETTINGS:
-            record["runs"] = old["runs"]
+    record["runs"] = records.finished(options.out, SETTINGS)
     names = ("family", "size", "seed")
     done = {tuple(r[name] for name in names) for r in record["runs"]}
     sizes = {"n-gram": SETTINGS["orders"], "HMM": SETTINGS["states"]}

@@ -14,7 +14,6 @@ a stopped run goes on.
 from __future__ import annotations
 
 import argparse
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -288,9 +287,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     command = f"python -m benchmarks.pretraining --seeds {options.seeds}"
     record = {"command": command, "settings": SETTINGS, "runs": []}
-    if options.out.exists():
-        old = json.loads(options.out.read_text())
-        record["runs"] = old["runs"] if old["settings"] == SETTINGS else []
+    record["runs"] = records.finished(options.out, SETTINGS)
     done = {(run["part"], run["seed"]) for run in record["runs"]}
     for seed in range(1, options.seeds + 1):
         for name, part in PARTS.items():

@@ -1,4 +1,4 @@
-"""Writing a recorded run: its figures, and when and where the last of them were made."""
+"""A recorded run: what of it is there already, its figures, and when and where they were made."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ from typing import Any
 
 from textgen_utils import runtime
 from textgen_utils.files import write_atomically
+
+
+def finished(path: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the runs that a record holds already; none if it is not there or of other settings."""
+    if not path.exists():
+        return []
+    old = json.loads(path.read_text())
+    return old["runs"] if old["settings"] == settings else []
 
 
 def save(path: Path, record: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ four places of a review. Finished runs stay in the file, so that a run that was 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -237,11 +236,7 @@ def main(arguments: list[str] | None = None) -> None:
         "places": PLACES,
         "runs": [],
     }
-    if options.out.exists():
-        old = json.loads(options.out.read_text())
-        if old["settings"] == SETTINGS:
-            record["runs"] = old["runs"]
-    options.out.parent.mkdir(parents=True, exist_ok=True)
+    record["runs"] = records.finished(options.out, SETTINGS)
     done = {r["seed"] for r in record["runs"]}
     for seed in range(1, options.seeds + 1):
         if seed in done:

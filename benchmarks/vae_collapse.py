@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -179,9 +178,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     command = f"python -m benchmarks.vae_collapse --seeds {options.seeds}"
     record = {"command": command, "settings": SETTINGS, "runs": []}
-    if options.out.exists():
-        old = json.loads(options.out.read_text())
-        record["runs"] = old["runs"] if old["settings"] == SETTINGS else []
+    record["runs"] = records.finished(options.out, SETTINGS)
     done = {(r["task"], r["way"], r["seed"]) for r in record["runs"]}
     tasks = {name: make() for name, make in TASKS.items()}
     for name, seed in itertools.product(TASKS, range(1, options.seeds + 1)):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from textgen_utils.evaluation.likelihood import score_in_batches
-from textgen_utils.models.base import LanguageModel, check_ids, until_boundary
+from textgen_utils.models.base import LanguageModel, check_rows, until_boundary
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,7 @@ def text_log_probs(model: LanguageModel, rows: ArrayLike, batch_size: int = 256)
     Raises:
         ValueError: no rows, ids out of range, or rows longer than `model.max_context`.
     """
-    rows = check_ids(rows, model.vocab_size, ndim=2)
-    if not rows.size:
-        raise ValueError(f"there must be at least one text; got shape {rows.shape}")
+    rows = check_rows(rows, model.vocab_size)
     if model.max_context is not None and rows.shape[1] > model.max_context:
         raise ValueError(f"rows of {rows.shape[1]} tokens; the model reads {model.max_context}")
     inside = until_boundary(rows, model.boundary)

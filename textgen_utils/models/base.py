@@ -89,6 +89,14 @@ def check_ids(ids: ArrayLike, vocab_size: int, ndim: int) -> np.ndarray:
     return ids.astype(np.int32)
 
 
+def check_rows(rows: ArrayLike, vocab_size: int) -> np.ndarray:
+    """Return texts as int32, (n, time), n and time at least 1; ValueError for anything else."""
+    rows = check_ids(rows, vocab_size, ndim=2)
+    if not rows.size:
+        raise ValueError(f"there must be at least one text; got shape {rows.shape}")
+    return rows
+
+
 def until_boundary(rows: Any, boundary: int) -> Any:
     """True up to and with the first boundary of each row: the tokens of its text.
 

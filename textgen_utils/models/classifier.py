@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import ArrayLike
 
-from textgen_utils.models.base import check_ids, until_boundary
+from textgen_utils.models.base import check_rows, until_boundary
 from textgen_utils.models.compiled import Compiled, call_in_batches
 from textgen_utils.models.masked import MaskedLanguageModel
 from textgen_utils.models.transformer import GPT
@@ -85,9 +85,7 @@ class TextClassifier(keras.Model):
 
     def check(self, ids: ArrayLike) -> np.ndarray:
         """Return texts as int32, (n, time), if the body can read them; else see `log_probs`."""
-        ids = check_ids(ids, self.body.vocab_size, ndim=2)
-        if not ids.size:
-            raise ValueError(f"there must be at least one text; got shape {ids.shape}")
+        ids = check_rows(ids, self.body.vocab_size)
         if ids.shape[1] > self.body.max_context:
             raise ValueError(
                 f"texts of {ids.shape[1]} tokens; the body reads {self.body.max_context}"

@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import ArrayLike
 
-from textgen_utils.models.base import check_ids, check_settings
+from textgen_utils.models.base import check_rows, check_settings
 from textgen_utils.runtime import split_seed
 
 Tensor = Any
@@ -159,11 +159,3 @@ class Discriminator(keras.Model):
         """Return the constructor's arguments."""
         names = ("vocab_size", "width", "filters", "kernel_sizes", "dropout", "seed", "name")
         return {name: getattr(self, name) for name in names}
-
-
-def check_rows(rows: ArrayLike, vocab_size: int) -> np.ndarray:
-    """Return texts as int32, (n, time), n and time at least 1; ValueError for anything else."""
-    rows = check_ids(rows, vocab_size, ndim=2)
-    if not rows.size:
-        raise ValueError(f"there must be at least one text; got shape {rows.shape}")
-    return rows

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from textgen_utils.models.base import check_ids
+from textgen_utils.models.base import check_ids, check_rows
 from textgen_utils.models.compiled import Compiled, shift_right
 
 Tensor = Any
@@ -130,9 +130,7 @@ def check_texts(ids: ArrayLike, vocab_size: int, boundary: int) -> np.ndarray:
     Raises:
         ValueError: no texts, an empty one, one without a boundary, or an id out of range.
     """
-    ids = check_ids(ids, vocab_size, ndim=2)
-    if not ids.size:
-        raise ValueError(f"there must be at least one text; got shape {ids.shape}")
+    ids = check_rows(ids, vocab_size)
     ends = ids == boundary
     for wrong, what in ((ends[:, 0], "is empty"), (~ends.any(axis=1), "has no boundary")):
         if wrong.any():

@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import ArrayLike
 
-from textgen_utils.models.base import check_ids, check_settings, until_boundary
+from textgen_utils.models.base import check_ids, check_rows, check_settings, until_boundary
 from textgen_utils.models.blocks import ReaderBlock
 from textgen_utils.models.compiled import Compiled, call_in_batches
 from textgen_utils.models.transformer import norm, normal
@@ -190,9 +190,7 @@ class MaskedLanguageModel(keras.Model):
         Raises:
             ValueError: see `fill`.
         """
-        ids = check_ids(ids, self.vocab_size, ndim=2)
-        if not ids.size:
-            raise ValueError(f"there must be at least one text; got shape {ids.shape}")
+        ids = check_rows(ids, self.vocab_size)
         self._check_length(ids.shape[1])
         inside = until_boundary(ids, self.boundary)
         return np.where(inside, ids, self.padding_id).astype(np.int32), inside.sum(axis=1)

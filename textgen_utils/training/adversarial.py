@@ -20,7 +20,8 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from textgen_utils.models.gan import Discriminator, check_rows, gumbel_noise
+from textgen_utils.models.base import check_rows
+from textgen_utils.models.gan import Discriminator, gumbel_noise
 from textgen_utils.models.recurrent import LSTMLanguageModel
 from textgen_utils.models.relaxed import Drawer, Relaxed
 from textgen_utils.training.critic import Critic, balanced_accuracy, check_counts, critic_loss
