@@ -1,4 +1,4 @@
-"""Why did it say that: which tokens of its input a model's output rests on."""
+"""Why did it say that: which tokens an output rests on; and how the loss bends around a model."""
 
 from textgen_utils.interpret.gradients import (
     Attribution,
@@ -13,17 +13,23 @@ from textgen_utils.interpret.removal import (
     leave_one_out,
     shuffled,
 )
+from textgen_utils.interpret.sharpness import Sharpness, hessian_product, sharpness
+from textgen_utils.interpret.surface import Surface
 from textgen_utils.interpret.targets import target_context, target_log_prob
 
 __all__ = [
     "Attribution",
+    "Sharpness",
+    "Surface",
     "deletion_area",
     "deletion_curves",
     "gradient",
     "gradient_times_input",
+    "hessian_product",
     "in_batches",
     "integrated_gradients",
     "leave_one_out",
+    "sharpness",
     "shuffled",
     "target_context",
     "target_log_prob",
