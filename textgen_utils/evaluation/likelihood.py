@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from textgen_utils.information import perplexity, to_bits
 from textgen_utils.models.base import LanguageModel, check_ids, to_numpy
+from textgen_utils.models.windows import filled, windows
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def token_log_probs(
     window = context + stride
     if len(ids) <= window:
         return _score(model, ids[None])[0]
-    rows = _windows(ids, window, stride, model.boundary)
+    rows = windows(ids, window, stride, model.boundary)
     log_probs = score_in_batches(model, rows, batch_size)
     return np.concatenate([log_probs[0], log_probs[1:, context:].ravel()])[: len(ids)]
 
@@ -208,14 +209,6 @@ def _stride(tokens: int, context: int, limit: int | None, batch_size: int) -> in
     return -(-tokens // (batch_size * calls))
 
 
-def _windows(ids: np.ndarray, window: int, stride: int, padding: int) -> np.ndarray:
-    """Windows `stride` apart that cover the text, shape (windows, window); the last is padded."""
-    windows = 1 + -(-(len(ids) - window) // stride)
-    padded = np.full(window + (windows - 1) * stride, padding, dtype=ids.dtype)
-    padded[: len(ids)] = ids
-    return np.lib.stride_tricks.sliding_window_view(padded, window)[::stride]
-
-
 def score_in_batches(model: LanguageModel, rows: np.ndarray, batch_size: int) -> np.ndarray:
     """log p of every token of rows, (n, time), in calls of one shape; float64, nats."""
     batch_size = min(batch_size, len(rows))
@@ -224,11 +217,6 @@ def score_in_batches(model: LanguageModel, rows: np.ndarray, batch_size: int) ->
         for i in range(0, len(rows), batch_size)
     ]
     return np.concatenate(parts)[: len(rows)]
-
-
-def filled(rows: np.ndarray, batch_size: int) -> np.ndarray:
-    """Repeat the first row until there are `batch_size`: a new shape would compile anew."""
-    return np.concatenate([rows, np.repeat(rows[:1], batch_size - len(rows), axis=0)])
 
 
 def _score(model: LanguageModel, rows: np.ndarray) -> np.ndarray:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from textgen_utils.evaluation.likelihood import Report, filled, report
+from textgen_utils.evaluation.likelihood import Report, report
 from textgen_utils.models.base import check_sequences, to_numpy
+from textgen_utils.models.windows import filled
 
 if TYPE_CHECKING:
     from textgen_utils.models.seq2seq import Seq2Seq

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from textgen_utils.evaluation.likelihood import filled, non_empty
+from textgen_utils.evaluation.likelihood import non_empty
 from textgen_utils.models.base import LanguageModel, to_numpy
+from textgen_utils.models.windows import filled
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,12 @@ def to_numpy(tensor: Any) -> np.ndarray:
     return tensor.astype(np.float64)
 
 
+def log(p: np.ndarray) -> np.ndarray:
+    """Return the natural logarithm, -inf at 0 without a warning."""
+    with np.errstate(divide="ignore"):
+        return np.log(p)
+
+
 def check_ids(ids: ArrayLike, vocab_size: int, ndim: int) -> np.ndarray:
     """The ids as an int32 array, if they are ids.
 

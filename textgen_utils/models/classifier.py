@@ -9,13 +9,66 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import ArrayLike
 
-from textgen_utils.models.base import check_rows, until_boundary
+from textgen_utils.models.base import check_rows, check_settings, until_boundary
 from textgen_utils.models.compiled import Compiled, call_in_batches
 from textgen_utils.models.masked import MaskedLanguageModel
+from textgen_utils.models.recurrent import LSTMLanguageModel
 from textgen_utils.models.transformer import GPT
 
 Tensor = Any
 BATCH = 256  # texts that are classified at a time
+
+
+@keras.saving.register_keras_serializable(package="textgen_utils")
+class WordVectors(keras.Model):
+    """A body that knows no order: the embedding of each token, and nothing else.
+
+    A `TextClassifier` on it is the network of averaged embeddings.
+
+    Args:
+        vocab_size: the number of tokens.
+        width: size of a token's vector.
+        boundary: the id that ends a text.
+        seed: draws the initial vectors; None: Keras's own seed does.
+
+    Raises:
+        ValueError: if a size is below 1, or the boundary not a token.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        width: int,
+        boundary: int,
+        seed: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        check_settings({"vocab_size": vocab_size, "width": width}, 0.0, boundary)
+        self.vocab_size, self.width, self.boundary = vocab_size, width, boundary
+        self.seed = seed
+        self.max_context = None
+        uniform = keras.initializers.RandomUniform(seed=seed)
+        self.embedding = layers.Embedding(vocab_size, width, uniform)
+        self.build((None, None))
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights. `input_shape`: (batch, time), of which nothing is used."""
+        if not self.built:
+            self.embedding.build((None, None))
+            self.built = True
+
+    def call(self, ids: Tensor) -> Tensor:
+        """Return vectors, (batch, time) ints to (batch, time, width) floats."""
+        return self.embedding(ids)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {n: getattr(self, n) for n in ("vocab_size", "width", "boundary", "seed", "name")}
+
+
+BODIES = (GPT, MaskedLanguageModel, LSTMLanguageModel, WordVectors)
 
 
 @keras.saving.register_keras_serializable(package="textgen_utils")
@@ -26,17 +79,20 @@ class TextClassifier(keras.Model):
     copy to hand over.
 
     Args:
-        body: a `GPT` or a `MaskedLanguageModel`, pretrained or not; its logits are not used.
+        body: a `GPT`, a `MaskedLanguageModel` or an `LSTMLanguageModel`, pretrained or not, of
+            which the logits are not used; or `WordVectors`.
         classes: the number of classes, at least 2.
 
     Raises:
-        ValueError: if the body is neither, or there are fewer than two classes.
+        ValueError: if the body is none of these, or there are fewer than two classes.
     """
 
     def __init__(self, body: keras.Model, classes: int = 2, name: str | None = None) -> None:
         super().__init__(name=name)
-        if not isinstance(body, GPT | MaskedLanguageModel):
-            raise ValueError(f"the body must be a GPT or a MaskedLanguageModel, got {body!r}")
+        if not isinstance(body, BODIES):
+            raise ValueError(
+                f"the body must be one of {[kind.__name__ for kind in BODIES]}, got {body!r}"
+            )
         if classes < 2:
             raise ValueError(f"a classifier needs at least 2 classes, got {classes}")
         self.body = body
@@ -86,10 +142,9 @@ class TextClassifier(keras.Model):
     def check(self, ids: ArrayLike) -> np.ndarray:
         """Return texts as int32, (n, time), if the body can read them; else see `log_probs`."""
         ids = check_rows(ids, self.body.vocab_size)
-        if ids.shape[1] > self.body.max_context:
-            raise ValueError(
-                f"texts of {ids.shape[1]} tokens; the body reads {self.body.max_context}"
-            )
+        longest = self.body.max_context
+        if longest is not None and ids.shape[1] > longest:
+            raise ValueError(f"texts of {ids.shape[1]} tokens; the body reads {longest}")
         return ids
 
     def get_config(self) -> dict[str, Any]:
@@ -107,9 +162,17 @@ class TextClassifier(keras.Model):
         body = self.body
         if isinstance(body, MaskedLanguageModel):
             return body.hidden(ops.where(inside, ids, body.padding_id), training=training)
+        if isinstance(body, WordVectors):
+            return body(ids)
         # As in pretraining: the boundary in front, the last token not read.
         front = ops.full_like(ids[:, :1], body.boundary)
-        x = body.drop(body.embed(ops.concatenate([front, ids[:, :-1]], axis=1)), training=training)
+        read = ops.concatenate([front, ids[:, :-1]], axis=1)
+        if isinstance(body, LSTMLanguageModel):
+            x = body.embedding(read)
+            for layer in body.recurrent:
+                x = layer(body.drop(x, training=training), training=training)
+            return x
+        x = body.drop(body.embed(read), training=training)
         for block in body.blocks:
             x = block(x, training=training)
         return body.norm(x)

@@ -73,6 +73,25 @@ class Scorer:
         return self._compiled(shift_right(ids, self._boundary), ids)
 
 
+class Predictor:
+    """All predictions along a batch of texts, from a model that maps ids to logits.
+
+    Args:
+        model, boundary: see `Scorer`.
+    """
+
+    def __init__(self, model: keras.Model, boundary: int) -> None:
+        self._boundary = boundary
+        self._compiled = Compiled(
+            model,
+            lambda read: ops.log_softmax(ops.cast(model(read, training=False), "float32")),
+        )
+
+    def __call__(self, ids: ArrayLike) -> np.ndarray:
+        """Return log p(w | boundary, ids[:, :t]), float32, (batch, time, vocab), nats."""
+        return self._compiled(shift_right(np.asarray(ids, np.int32), self._boundary))
+
+
 def call_in_batches(call: Compiled, batch_size: int, *arrays: np.ndarray) -> Any:
     """Call a compiled function on slices of the first axis, all of one shape, and join them."""
     n = len(arrays[0])

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from textgen_utils.batches import lines
 from textgen_utils.models import hmm_passes as passes
 from textgen_utils.models.archive import read_arrays, write_arrays
-from textgen_utils.models.base import check_ids
+from textgen_utils.models.base import check_ids, log
 from textgen_utils.models.hmm_fit import baum_welch, random_tables
 
 
@@ -150,7 +150,7 @@ class HMM:
         """
         rows, mask = lines(self._checked(ids), self.boundary)
         filtered, scale = passes.forward(self.tables, rows, mask)
-        return filtered.transpose(1, 0, 2)[mask], _log(scale.T[mask])
+        return filtered.transpose(1, 0, 2)[mask], log(scale.T[mask])
 
     def posterior(self, ids: ArrayLike) -> np.ndarray:
         """p(state at t | the whole line of t), float64, shape (time, S); `ids` as in `forward`.
@@ -191,7 +191,7 @@ class HMM:
             an impossible token all are -inf, until a boundary is read.
         """
         _, state = self._read(check_ids(tokens, self.vocab_size, ndim=1), state)
-        return _log(state @ self.tables.emission), state
+        return log(state @ self.tables.emission), state
 
     def score(self, ids: ArrayLike) -> np.ndarray:
         """Log-probability of every token given those on its left, float64, nats.
@@ -203,7 +203,7 @@ class HMM:
         p, state = np.empty(ids.shape), self.initial_state(len(ids))
         for t, tokens in enumerate(ids.T):
             p[:, t], state = self._read(tokens, state)
-        return _log(p)
+        return log(p)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to an .npz file, whole or not at all."""
@@ -241,8 +241,3 @@ class HMM:
         if not ids.size:
             raise ValueError("a hidden Markov model needs at least one token; got an empty text")
         return ids
-
-
-def _log(p: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore"):
-        return np.log(p)

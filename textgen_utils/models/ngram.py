@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from textgen_utils.models import smoothing as smooth
 from textgen_utils.models.archive import read_arrays, write_arrays
-from textgen_utils.models.base import check_ids
+from textgen_utils.models.base import check_ids, log
 from textgen_utils.models.grams import ABSENT, Grams, Order, number
 
 SMOOTHINGS = ("kneser-ney", "additive", "maximum-likelihood")
@@ -125,7 +125,18 @@ class NGram:
             gram = order.find(history, ids)
             p = order.a[gram] + order.gamma[history] * self._below(p, history)
             history = self._shift(gram, ids, k)
-        return _log(p)
+        return log(p)
+
+    def distributions(self, ids: ArrayLike) -> np.ndarray:
+        """Log-probability of every token at every position: see `models.distributions`."""
+        ids = self._checked(ids, ndim=2)
+        history = np.zeros_like(ids)  # the empty gram, number 0
+        p = np.full((*ids.shape, self.vocab_size), 1 / self.vocab_size)
+        for k, order in enumerate(self._fitted(), 1):
+            shares = order.shares(history.ravel()).reshape(p.shape)
+            p = shares + order.gamma[history][..., None] * self._below(p, history[..., None])
+            history = self._shift(order.find(history, ids), ids, k)
+        return log(p)
 
     def initial_state(self, batch_size: int) -> np.ndarray:
         """Nothing was read: ints, shape (batch, order - 1).
@@ -149,7 +160,7 @@ class NGram:
         for order, history in zip(self._fitted(), self._histories(state), strict=True):
             below = self._below(p, history[:, None])
             p = order.shares(history) + order.gamma[history][:, None] * below
-        return _log(p), state
+        return log(p), state
 
     def order_weights(self, ids: ArrayLike) -> np.ndarray:
         """How much of the next prediction each order decides after a given text.
@@ -274,8 +285,3 @@ class NGram:
 
     def _checked(self, ids: ArrayLike, ndim: int) -> np.ndarray:
         return check_ids(ids, self.vocab_size, ndim).astype(np.int64)
-
-
-def _log(p: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore"):
-        return np.log(p)

@@ -10,7 +10,7 @@ from keras import layers, ops
 from numpy.typing import ArrayLike
 
 from textgen_utils.models.base import check_ids, check_settings
-from textgen_utils.models.compiled import Compiled, Scorer
+from textgen_utils.models.compiled import Compiled, Predictor, Scorer, shift_right
 from textgen_utils.runtime import split_seed
 
 State = list[np.ndarray]
@@ -118,10 +118,7 @@ class LSTMLanguageModel(keras.Model):
 
     def call(self, ids: Any, training: bool = False) -> Any:
         """Return logits, (batch, time) ints to (batch, time, vocab_size) floats."""
-        x = self.embedding(ids)
-        for layer in self.recurrent:
-            x = layer(self.drop(x, training=training), training=training)
-        return self.head(self.drop(x, training=training))
+        return self.head(self.drop(self._hidden(ids, training), training=training))
 
     def initial_state(self, batch_size: int) -> State:
         """Return zeros: hidden and cell state of each layer, each (batch_size, width)."""
@@ -141,11 +138,42 @@ class LSTMLanguageModel(keras.Model):
             self._compiled["score"] = Scorer(self, self.boundary)
         return self._compiled["score"](check_ids(ids, self.vocab_size, ndim=2))
 
+    def distributions(self, ids: ArrayLike) -> np.ndarray:
+        """Return log p of every token at every position: see `models.distributions`."""
+        if "distributions" not in self._compiled:
+            self._compiled["distributions"] = Predictor(self, self.boundary)
+        return self._compiled["distributions"](check_ids(ids, self.vocab_size, ndim=2))
+
+    def vectors(self, ids: ArrayLike) -> np.ndarray:
+        """Return the last layer's hidden vectors, from which each token is predicted.
+
+        Args:
+            ids: ints, shape (batch, time).
+
+        Returns:
+            float32, shape (batch, time, width): at t after the boundary and ids[:, :t].
+        """
+        if "vectors" not in self._compiled:
+            self._compiled["vectors"] = Compiled(self, self._hidden)
+        ids = check_ids(ids, self.vocab_size, ndim=2)
+        return self._compiled["vectors"](shift_right(ids, self.boundary))
+
+    def vector(self, state: State) -> np.ndarray:
+        """Return the last layer's hidden vector in a state, (batch, width)."""
+        return state[-2]
+
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         names = ("vocab_size", "width", "depth", "embedding_width", "dropout", "tied")
         names += ("boundary", "memory", "seed", "name")
         return {name: getattr(self, name) for name in names}
+
+    def _hidden(self, ids: Any, training: bool = False) -> Any:
+        """The last layer's hidden vectors, (batch, time, width)."""
+        x = self.embedding(ids)
+        for layer in self.recurrent:
+            x = layer(self.drop(x, training=training), training=training)
+        return x
 
     def _step(self, tokens: Any, *state: Any) -> list[Any]:
         x, new_state = self.embedding(tokens), []

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from textgen_utils.models.attention import CausalSelfAttention
 from textgen_utils.models.base import check_ids, check_settings
-from textgen_utils.models.compiled import Compiled, Scorer
+from textgen_utils.models.compiled import Compiled, Predictor, Scorer
 from textgen_utils.runtime import split_seed
 
 Tensor = Any
@@ -155,6 +155,18 @@ class GPT(keras.Model):
         ids = check_ids(ids, self.vocab_size, ndim=2)
         self._check_length(ids.shape[1])
         return self._compiled["score"](ids)
+
+    def distributions(self, ids: ArrayLike) -> np.ndarray:
+        """Return log p of every token at every position: see `models.distributions`.
+
+        Raises:
+            ValueError: if time is more than `max_context`.
+        """
+        if "distributions" not in self._compiled:
+            self._compiled["distributions"] = Predictor(self, self.boundary)
+        ids = check_ids(ids, self.vocab_size, ndim=2)
+        self._check_length(ids.shape[1])
+        return self._compiled["distributions"](ids)
 
     def attention(self, ids: ArrayLike) -> np.ndarray:
         """Return what each position looks at.
