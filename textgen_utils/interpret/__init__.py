@@ -1,5 +1,6 @@
 """Why did it say that: which tokens an output rests on; and how the loss bends around a model."""
 
+from textgen_utils.interpret.curvature import Sharpness, hessian_product, sharpness
 from textgen_utils.interpret.gradients import (
     Attribution,
     gradient,
@@ -13,7 +14,6 @@ from textgen_utils.interpret.removal import (
     leave_one_out,
     shuffled,
 )
-from textgen_utils.interpret.sharpness import Sharpness, hessian_product, sharpness
 from textgen_utils.interpret.surface import Surface
 from textgen_utils.interpret.targets import target_context, target_log_prob
 
