@@ -34,6 +34,7 @@ def train(
     seed: int,
     lines: bool = False,
     optimizer: keras.optimizers.Optimizer | None = None,
+    loss: keras.losses.Loss | None = None,
     checkpoint: str | os.PathLike | None = None,
     patience: int | None = None,
     jit_compile: bool = False,
@@ -59,6 +60,8 @@ def train(
             texts of short independent lines, where a window that starts inside a line lacks what
             its predictions depend on.
         optimizer: None: `adam` with `warmup_cosine`.
+        loss: what is minimised, such as a `losses.NamedLoss`; None: the cross-entropy. The
+            validation loss is the cross-entropy in any case.
         checkpoint: a file from which a run that was stopped goes on when it is started again
             with the same arguments, to the same result; written at each evaluation.
         patience: stop after so many evaluations in a row without a new lowest loss.
@@ -97,6 +100,7 @@ def train(
         validate,
         steps=steps,
         optimizer=optimizer,
+        loss=loss,
         settings={
             "window": window,
             "batch_size": batch_size,
