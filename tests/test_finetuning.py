@@ -9,7 +9,7 @@ from keras import ops
 
 from textgen_utils import training
 from textgen_utils.batches.labelled import LabelledBatches
-from textgen_utils.models.classifier import TextClassifier
+from textgen_utils.models.classifier import TextClassifier, WordVectors
 from textgen_utils.models.masked import MaskedLanguageModel
 from textgen_utils.models.recurrent import LSTMLanguageModel
 from textgen_utils.models.transformer import GPT
@@ -88,6 +88,29 @@ def test_features_are_the_mean_over_the_text_alone(kind):
         np.testing.assert_allclose(logits[i], expected, atol=1e-4)
 
 
+def test_an_averaged_word_is_the_mean_of_its_vectors_in_any_order():
+    model = TextClassifier(WordVectors(7, width=8, boundary=0, seed=1))
+    table = model.body.get_weights()[0]
+    read = ops.convert_to_numpy(model.features(ROWS))
+    for i, length in enumerate((6, 3, 4)):  # the boundary is a word like any other
+        np.testing.assert_allclose(read[i], table[ROWS[i, :length]].mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(model.features(ROWS[:, [4, 2, 0, 3, 1, 5]]))[0], read[0], atol=1e-6
+    )
+
+
+def test_an_lstm_is_read_off_the_mean_of_the_states_that_keras_computes():
+    body = LSTMLanguageModel(7, width=4, boundary=0, seed=1)
+    model = TextClassifier(body)
+    for i, length in enumerate((6, 3, 4)):
+        read = np.concatenate([[[0]], ROWS[i : i + 1, : length - 1]], axis=1)
+        alone = keras.Sequential([body.embedding, *body.recurrent])
+        states = ops.convert_to_numpy(alone(read))[0]
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(model.features(ROWS))[i], states.mean(axis=0), atol=1e-5
+        )
+
+
 @pytest.mark.parametrize("kind", ["bert", "gpt"])
 def test_a_few_steps_learn_the_class_and_only_the_copy_changes(kind, labelled):
     pretrained = body(kind)
@@ -111,8 +134,10 @@ def test_a_few_steps_learn_the_class_and_only_the_copy_changes(kind, labelled):
     assert any((a != b).any() for a, b in zip(before, copy.get_weights(), strict=True))
 
 
-def test_save_and_load(tmp_path):
-    model = TextClassifier(body("bert"), classes=3)
+@pytest.mark.parametrize("kind", ["bert", "words"])
+def test_save_and_load(kind, tmp_path):
+    words = WordVectors(7, width=8, boundary=0, seed=1)
+    model = TextClassifier(body("bert") if kind == "bert" else words, classes=3)
     model.head.kernel.assign(RNG.normal(size=(8, 3)))
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -120,8 +145,10 @@ def test_save_and_load(tmp_path):
 
 
 def test_classifiers_refuse():
-    with pytest.raises(ValueError, match="must be a GPT or a MaskedLanguageModel"):
-        TextClassifier(LSTMLanguageModel(7, width=4, boundary=0))
+    with pytest.raises(ValueError, match="the body must be one of"):
+        TextClassifier(keras.Sequential())
+    with pytest.raises(ValueError, match="width must be at least 1, got 0"):
+        WordVectors(7, width=0, boundary=0)
     model = TextClassifier(body("gpt"))
     with pytest.raises(ValueError, match="at least 2 classes, got 1"):
         TextClassifier(model.body, classes=1)
