@@ -259,7 +259,8 @@ class NGram:
     def _shift(self, gram: np.ndarray, ids: np.ndarray, k: int) -> np.ndarray:
         """From the k-gram that ends at each position to the one that ends before it."""
         start = np.full((*gram.shape[:-1], 1), self.boundary if k == 1 else ABSENT)
-        return np.concatenate([start, self._cut(gram, ids, k)[..., :-1]], axis=-1)
+        shifted = np.concatenate([start, self._cut(gram, ids, k)[..., :-1]], axis=-1)
+        return shifted[..., : ids.shape[-1]]  # an empty text has no history
 
     def _cut(self, gram: np.ndarray, ids: np.ndarray, k: int) -> np.ndarray:
         """As a history, no gram reaches past the boundary that ends it, if lines are apart."""
