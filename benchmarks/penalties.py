@@ -2,7 +2,7 @@
 
     python -m benchmarks.penalties [--out FILE]
 
-Adam at one constant rate, three times as many steps as the network needs to begin to overfit. Every
+Adam at one constant rate, more steps than the network needs to begin to overfit. Every
 penalty has as many trials, its strength drawn log-uniformly; the strength with the lowest
 validation loss at the end of the run is repeated with new seeds. The curves are recorded, so that
 stopping early can be compared without a run of its own. Finished runs stay in the file.
@@ -26,9 +26,9 @@ ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "book/loss_optimization/records/penalties.json"
 SETTINGS: dict[str, Any] = {
     "learning_rate": 3e-3,
-    "steps": 1500,
+    "steps": 1200,
     "every": 100,
-    "trials": 6,
+    "trials": 5,
     "seeds": 3,
     "strengths": {
         "L1 in the loss": [1e-6, 1e-3],
