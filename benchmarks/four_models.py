@@ -41,7 +41,7 @@ SETTINGS: dict[str, Any] = {
     "orders": [2, 3, 4, 5, 6, 8, 12, 20],
     "states": {"states": 32, "alpha": 0.01, "first": 9_000, "first_steps": 20, "round_steps": 2},
     "rounds": 8,  # at most, and no more than read `round_tokens`
-    "round_tokens": 400_000,
+    "round_tokens": 3_000_000,
     "lstm": {"width": 128},
     "gpt": {"width": 64, "depth": 2},
     "steps": 200,
