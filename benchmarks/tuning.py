@@ -91,9 +91,9 @@ def rates(peak: float, schedule: str, steps: int) -> np.ndarray:
 class Task:
     """Windows of the Keras manual, a small model, and its compiled measures."""
 
-    def __init__(self, dropout: float = 0.0) -> None:
+    def __init__(self, dropout: float = 0.0, characters: int | None = None) -> None:
         manual, size = keras_manual.load(), SETTINGS["other_characters"]
-        text = manual.train[: SETTINGS["train_characters"]]
+        text = manual.train[: characters or SETTINGS["train_characters"]]
         tokens = Characters.fit(text, unknown="\ufffd")
         self.window = SETTINGS["model"]["max_context"]
         self.ids = tokens.encode(text)

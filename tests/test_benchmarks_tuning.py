@@ -27,7 +27,7 @@ def small(monkeypatch):
     few |= {"rules": rules, "schedules": ["cosine"], "scheduled": ["Adam"]}
     changes = {
         tuning: few | {"train_characters": 300, "other_characters": 100},
-        penalties: {"steps": 4, "every": 2, "trials": 1, "seeds": 1},
+        penalties: {"train_characters": 300, "steps": 4, "every": 2, "trials": 1, "seeds": 1},
         flatness: {"rates": [0.1], "steps": 2, "every": 1, "seeds": 1, "windows": 4},
     }
     for bench, settings in changes.items():
