@@ -14,6 +14,8 @@ from textgen_utils import losses
 from textgen_utils.batches import Windows
 from textgen_utils.batches.negatives import Negatives
 from textgen_utils.losses import beliefs
+from textgen_utils.models.recurrent import LSTMLanguageModel
+from textgen_utils.training import train
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(3, 5, 7)).astype("float32") * 3
@@ -448,3 +450,15 @@ def _weighted(weights):
 
 def _sampled(proposal):
     return losses.sampled_softmax(np.stack([TARGETS] * 2, -1), LOGITS, proposal=proposal)
+
+
+def test_training_takes_a_named_loss():
+    ids = RNG.integers(3, size=200)
+    weights = []
+    for loss in (None, losses.NamedLoss("cross_entropy"), losses.NamedLoss("focal")):
+        model = LSTMLanguageModel(3, width=2, boundary=0, seed=1)
+        options = {"steps": 2, "window": 8, "batch_size": 4, "eval_every": 2, "seed": 1}
+        train(model, ids, ids[:20], **options, loss=loss)
+        weights.append(np.concatenate([w.ravel() for w in model.get_weights()]))
+    np.testing.assert_allclose(weights[0], weights[1], atol=1e-6)
+    assert np.abs(weights[0] - weights[2]).max() > 1e-5
