@@ -40,7 +40,7 @@ def absolute_error(
     *,
     weights: Sequence[float] | None = None,
 ) -> Tensor:
-    """Return the mean over positions of sum_k w_k |p_k - y_k|, y the one-hot target.
+    """Return the mean over positions of ``sum_k w_k |p_k - y_k|``, y the one-hot target.
 
     Without weights it is 2 (1 - p(target)), and its gradient that of the cross-entropy times
     2 p(target): what is believed impossible is never learned. In expectation the loss is least
