@@ -31,6 +31,7 @@ from textgen_utils.tokenizers import Characters
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "book/loss_optimization/records/tuning.json"
+XLA = True
 SETTINGS: dict[str, Any] = {
     "model": {"width": 32, "depth": 2, "heads": 2, "max_context": 32},
     "train_characters": 20_000,
@@ -103,7 +104,7 @@ class Task:
         self.sizes = {"vocab_size": tokens.vocab_size, "boundary": tokens.boundary}
         self.model = GPT(**self.sizes, **SETTINGS["model"], dropout=dropout, seed=0)
         self.loss_of = training.token_loss()
-        self._measure = tf.function(lambda x, y: self.loss_of(y, self.model(x)), jit_compile=True)
+        self._measure = tf.function(lambda x, y: self.loss_of(y, self.model(x)), jit_compile=XLA)
 
     def cut(self, ids: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
         """Return windows that do not overlap, and their targets."""
@@ -131,7 +132,7 @@ class Task:
         rule.build(variables)
         empty = [v.numpy() for v in rule.variables]
 
-        @tf.function(jit_compile=True)
+        @tf.function(jit_compile=XLA)
         def advance(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
                 loss = loss_of(y, self.model(x, training=True))

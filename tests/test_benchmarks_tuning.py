@@ -22,7 +22,7 @@ BENCHES = [tuning, penalties, flatness]
 def small(monkeypatch):
     """Runs that take seconds."""
     size = {"width": 4, "depth": 1, "heads": 1, "max_context": 4}
-    few = {"model": size, "steps": 4, "trials": 2, "seeds": 1, "batch_size": 4}
+    few = {"model": size, "steps": 4, "trials": 1, "seeds": 1, "batch_size": 4}
     rules = {rule: tuning.SETTINGS["rules"][rule] for rule in ("Adam", "AdamW")}
     few |= {"rules": rules, "schedules": ["cosine"], "scheduled": ["Adam"]}
     changes = {
@@ -33,6 +33,7 @@ def small(monkeypatch):
     for bench, settings in changes.items():
         for name, value in settings.items():
             monkeypatch.setitem(bench.SETTINGS, name, value)
+    monkeypatch.setattr(tuning, "XLA", False)  # which would take longer than all the rest
     strengths = {name: [0.1, 0.2] for name in ("L2 in the loss", "dropout")}
     monkeypatch.setitem(penalties.SETTINGS, "strengths", strengths)
     monkeypatch.setitem(flatness.SETTINGS, "iterations", 2)
