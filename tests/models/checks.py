@@ -25,15 +25,21 @@ def step_and_score_agree_with_the_forward_pass(model, ids):
         np.testing.assert_allclose(np.exp(log_probs).sum(-1), 1, atol=1e-5)
 
 
-def scores_in_a_fresh_process(model, ids, folder):
-    """Save the model, load it in another process, and return the scores that it gives there."""
-    model.save(folder / "model.keras")
+def scores_in_a_fresh_process(models, ids, folder):
+    """Save models of one class, load them in another process, and return their scores there.
+
+    All in one process: it takes longer to start than to score.
+    """
+    for i, model in enumerate(models):
+        model.save(folder / f"{i}.keras")
     np.save(folder / "ids.npy", ids)
     code = (
-        f"import sys, keras, numpy as np, {type(model).__module__}\n"
-        "folder = sys.argv[1]\n"
-        "model = keras.saving.load_model(folder + '/model.keras')\n"
-        "np.save(folder + '/score.npy', model.score(np.load(folder + '/ids.npy')))\n"
+        f"import sys, keras, numpy as np, {type(models[0]).__module__}\n"
+        "folder, count = sys.argv[1], int(sys.argv[2])\n"
+        "ids = np.load(folder + '/ids.npy')\n"
+        "models = [keras.saving.load_model(f'{folder}/{i}.keras') for i in range(count)]\n"
+        "np.save(folder + '/scores.npy', [model.score(ids) for model in models])\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, env=os.environ)
-    return np.load(folder / "score.npy")
+    command = [sys.executable, "-c", code, str(folder), str(len(models))]
+    subprocess.run(command, check=True, env=os.environ)
+    return np.load(folder / "scores.npy")

@@ -151,7 +151,7 @@ def test_saved_and_loaded_in_a_fresh_process(tmp_path):
     model = make(kernel_size=3, dilations=(1, 2), dropout=0.2)
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(IDS, IDS, verbose=0)
-    there = scores_in_a_fresh_process(model, IDS, tmp_path)
+    [there] = scores_in_a_fresh_process([model], IDS, tmp_path)
     np.testing.assert_allclose(there, model.score(IDS), atol=1e-5)
 
 
