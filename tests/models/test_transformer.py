@@ -56,14 +56,17 @@ def test_the_cached_step_is_the_uncached_pass():
     step_and_score_agree_with_the_forward_pass(make(), IDS)
 
 
-@pytest.mark.parametrize("options", [{"greedy": True}, {}, {"top_k": 4}, {"nucleus": 0.8}])
-def test_generated_text_is_equal_with_and_without_cache_token_for_token(options):
+@pytest.fixture(scope="module")
+def writers():
+    """One model with its cache and without: compiled once for all ways to generate."""
     model = make()
-    plain = WindowedLanguageModel(model, boundary=2, max_context=12)
+    return model, WindowedLanguageModel(model, boundary=2, max_context=12)
+
+
+@pytest.mark.parametrize("options", [{"greedy": True}, {}, {"top_k": 4}, {"nucleus": 0.8}])
+def test_generated_text_is_equal_with_and_without_cache_token_for_token(writers, options):
     prompts = IDS[:, :3]
-    cached, recomputed = (
-        decoding.generate(m, prompts, 9, seed=5, **options) for m in (model, plain)
-    )
+    cached, recomputed = (decoding.generate(m, prompts, 9, seed=5, **options) for m in writers)
     np.testing.assert_array_equal(cached, recomputed)
     assert len(np.unique(cached)) > 3
 
