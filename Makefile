@@ -16,9 +16,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' -)
 
 CORES := $(shell $(or $(PYTHON),python3) -c 'import os; n = getattr(os, "sched_getaffinity", None); print(len(n(0)) if n else os.cpu_count() or 1)')
-HALF := $(shell echo $$(( $(CORES) / 2 > 0 ? $(CORES) / 2 : 1 )))
 TESTERS := $(shell echo $$(( $(CORES) < 4 ? $(CORES) : 4 )))
-SHARE := $(shell echo $$(( $(CORES) / $(HALF) )))
+# A small network keeps about one core busy, so there are as many kernels as cores, up to four.
+KERNELS := $(shell echo $$(( $(CORES) / 2 > $(TESTERS) ? $(CORES) / 2 : $(TESTERS) )))
 THREADS = OMP_NUM_THREADS=$(1) TF_NUM_INTRAOP_THREADS=$(1) TF_NUM_INTEROP_THREADS=$(1)
 
 # Kernels and figures must not depend on the user's own settings.
@@ -72,7 +72,7 @@ test-notebooks: $(STAMP)  ## Run every notebook and compare its outputs with the
 	@printf '\n== notebooks against their committed outputs\n'
 	@if [ -z "$$(find book -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')" ]; then \
 		echo 'no notebooks yet'; else set -x; \
-	$(call THREADS,$(SHARE)) TEXTGEN_SCALE=cpu KERAS_BACKEND=tensorflow $(PYTEST) -q -n $(HALF) --dist loadscope \
+	$(call THREADS,2) TEXTGEN_SCALE=cpu KERAS_BACKEND=tensorflow $(PYTEST) -q -n $(KERNELS) --dist loadscope \
 		--nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with tests/nbval.cfg \
 		--durations 10 book; fi
 

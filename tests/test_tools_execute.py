@@ -16,8 +16,8 @@ def write(path, *cells):
     return path
 
 
-def test_workers_leave_half_of_the_cores(monkeypatch):
-    for cores, expected in ((1, 1), (2, 1), (3, 1), (4, 2), (16, 8)):
+def test_workers_are_as_many_as_cores_up_to_four_and_then_half(monkeypatch):
+    for cores, expected in ((1, 1), (2, 2), (3, 3), (4, 4), (6, 4), (16, 8)):
         monkeypatch.setattr(execute, "cores", lambda n=cores: n)
         assert execute.workers() == expected
 

@@ -47,8 +47,11 @@ def cores() -> int:
 
 
 def workers() -> int:
-    """Notebooks that run at the same time: half of the cores, at least one."""
-    return max(1, cores() // 2)
+    """Notebooks that run at the same time: a small network keeps about one core busy.
+
+    Beyond four it is half of the cores, for the sake of memory: a kernel takes up to 3 GB.
+    """
+    return max(min(cores(), 4), cores() // 2)
 
 
 def short(path: Path) -> Path:
@@ -104,7 +107,7 @@ def execute_all(paths: Iterable[Path], save: Callable[[Done], str]) -> list[str]
     if not paths:
         return []
     at_once = min(workers(), len(paths))
-    threads = max(1, cores() // at_once)
+    threads = max(2, cores() // at_once)
     total = sum(len(notebooks.code_cells(notebooks.read(path))) for path in paths)
     errors = []
     bar = tqdm(total=total, unit=" cells", desc="executing", disable=None)  # only on a terminal
