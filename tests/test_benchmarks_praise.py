@@ -30,7 +30,7 @@ def language():
     """Four hundred test reviews."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(praise.SETTINGS, "test", 400)
-        yield praise.Language()
+        return praise.Language()
 
 
 def test_bags_hold_what_another_library_counts():
