@@ -53,6 +53,7 @@ SETTINGS = {
     "labels": LABELS,
     "more": {"model": "lstm", "labels": 100_000},
     "test": 20_000,
+    "test_seed": 9,  # not those on which the networks were chosen
     "unlabelled": 20_000,
     "penalty": 1.0,
     "order": 3,
@@ -100,7 +101,7 @@ class Language:
         self.reviews = Reviews()
         truth = self.reviews.oracle("en", "words")
         self.words = Words(truth.tokens)
-        self.test = self.reviews.sample(SETTINGS["test"], seed=3)
+        self.test = self.reviews.sample(SETTINGS["test"], seed=SETTINGS["test_seed"])
         self.rows, self.labels, self.posterior = self.encoded(self.test)
         self.kinds = np.array([construction(review) for review in self.test])
         self.probes = lines(self.words.encode("\n".join(PROBES) + "\n"), truth.boundary)[0]
