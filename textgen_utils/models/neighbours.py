@@ -18,7 +18,7 @@ from textgen_utils.models.recurrent import LSTMLanguageModel
 
 
 class NearestNeighbours:
-    """The k places of a stored text that are nearest to the present, and what followed there.
+    """The k places of a stored text that are nearest to the present, and what followed there::
 
         p(w | h) = sum over the k nearest i of [x_i = w] exp(-|v(h) - v_i|^2 / T) / Z
 
@@ -85,7 +85,7 @@ class NearestNeighbours:
 
 
 class NeuralCache:
-    """The text so far as a memory: what followed where the hidden vector was like this one.
+    """The text so far as a memory: what followed where the hidden vector was like this one::
 
         p(w | h) = sum over the last n places i of [x_i = w] exp(theta v(h) . v_i) / Z
 

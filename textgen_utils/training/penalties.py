@@ -54,7 +54,7 @@ def matrices_of(model: keras.Model) -> list[keras.Variable]:
 
 
 def penalty(variables: list[Any], *, l1: float = 0.0, l2: float = 0.0) -> Any:
-    """Return l1 * sum |theta| + l2 / 2 * sum theta^2, a scalar tensor.
+    """Return ``l1 * sum |theta| + l2 / 2 * sum theta^2``, a scalar tensor.
 
     Its gradient is l1 sign(theta) + l2 theta, with sign(0) = 0.
 
