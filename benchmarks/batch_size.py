@@ -11,7 +11,6 @@ so that a run that was stopped goes on.
 
 from __future__ import annotations
 
-import argparse
 import math
 from pathlib import Path
 from typing import Any
@@ -175,10 +174,7 @@ def tuned(task: Task, batch_size: int, seeds: int) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run what is missing and write the record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RECORD)
-    options = parser.parse_args(arguments)
+    options = records.options(__doc__, RECORD, arguments)
     command = f"python -m benchmarks.batch_size --seeds {options.seeds}"
     record: dict[str, Any] = {"command": command, "settings": SETTINGS}
     record["runs"] = records.finished(options.out, SETTINGS)

@@ -10,7 +10,6 @@ needs none. Finished runs stay in the file, so that a run that was stopped goes 
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from pathlib import Path
 from typing import Any
@@ -112,10 +111,7 @@ def run(task: Task, name: str, seed: int) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run what is missing and write the record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RECORD)
-    options = parser.parse_args(arguments)
+    options = records.options(__doc__, RECORD, arguments)
     command = f"python -m benchmarks.decoding_repetition --seeds {options.seeds}"
     record: dict[str, Any] = {"command": command, "settings": SETTINGS, "runs": []}
     record["runs"] = records.finished(options.out, SETTINGS)

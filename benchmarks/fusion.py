@@ -9,14 +9,13 @@ text for all, beside what the truth needs for it. Finished runs stay in the file
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.records import finished, save
+from benchmarks import records
 from textgen_utils import runtime, training
 from textgen_utils.batches import lines
 from textgen_utils.corpora.reviews import Reviews
@@ -160,18 +159,15 @@ def run(task: Task, seed: int) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the seeds that are missing, and write the record after each."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RECORD)
-    options = parser.parse_args(arguments)
-    runs = finished(options.out, SETTINGS)
+    options = records.options(__doc__, RECORD, arguments)
+    runs = records.finished(options.out, SETTINGS)
     missing = set(range(1, options.seeds + 1)) - {r["seed"] for r in runs}
     task = Task() if missing else None
     command = f"python -m benchmarks.fusion --seeds {options.seeds}"
     for seed in sorted(missing):
         runs.append(run(task, seed))
         record = {"command": command, "settings": SETTINGS, "entropy": task.entropy, "runs": runs}
-        save(options.out, record)
+        records.save(options.out, record)
         for name, result in runs[-1]["results"].items():
             print(seed, name, f"{100 * result['excess'] / runs[-1]['truth']:.2f} %", flush=True)
 

@@ -11,7 +11,6 @@ stay in the file, so that a stopped run goes on.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import time
 from pathlib import Path
@@ -186,10 +185,7 @@ def review_runs(language: Language, seed: int) -> list[dict[str, Any]]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run what is missing, and write the record after each seed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RECORD)
-    options = parser.parse_args(arguments)
+    options = records.options(__doc__, RECORD, arguments)
     command = f"python -m benchmarks.praise --seeds {options.seeds}"
     record = {"command": command, "settings": SETTINGS, "test_bayes_error": None, "runs": []}
     record["runs"] = records.finished(options.out, SETTINGS)

@@ -8,10 +8,8 @@ is the 25,000 reviews of the published figures. Finished seeds stay in the file.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,10 +69,7 @@ def film_runs(corpus: Labelled, settings: dict[str, Any], seed: int) -> list[dic
 
 def main(arguments: list[str] | None = None) -> None:
     """Run what is missing, and write the record after each seed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RECORD)
-    options = parser.parse_args(arguments)
+    options = records.options(__doc__, RECORD, arguments)
     command = f"python -m benchmarks.praise_imdb --seeds {options.seeds}"
     record = {"command": command, "settings": SETTINGS, "runs": []}
     record["runs"] = records.finished(options.out, SETTINGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 import math
@@ -12,6 +13,20 @@ from typing import Any
 
 from textgen_utils import runtime
 from textgen_utils.files import write_atomically
+
+
+def options(doc: str, record: Path, arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return what most recorded runs are asked with: `seeds`, 3 unless told, and `out`, a file.
+
+    Args:
+        doc: the command's docstring; its first line is the help.
+        record: where the record goes unless told.
+        arguments: None: those of the command line.
+    """
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=record)
+    return parser.parse_args(arguments)
 
 
 def finished(path: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:

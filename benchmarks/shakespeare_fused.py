@@ -14,7 +14,6 @@ Source of the split and of the conventions: A. Karpathy, nanoGPT, 2022.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.records import finished, save
+from benchmarks import records
 from textgen_utils import evaluation, runtime, training
 from textgen_utils.corpora import shakespeare
 from textgen_utils.models.base import LanguageModel
@@ -180,18 +179,15 @@ def measured(model: LanguageModel, ids: np.ndarray, settings: dict[str, Any]) ->
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the seeds that are missing, and write the record after each."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RECORD)
-    options = parser.parse_args(arguments)
-    runs = finished(options.out, SETTINGS)
+    options = records.options(__doc__, RECORD, arguments)
+    runs = records.finished(options.out, SETTINGS)
     for seed in range(1, options.seeds + 1):
         if seed in {r["seed"] for r in runs}:
             continue
         runs.append(run(SETTINGS, seed))
         command = f"python -m benchmarks.shakespeare_fused --seeds {options.seeds}"
         record = {"command": command, "settings": SETTINGS, "published": PUBLISHED, "runs": runs}
-        save(options.out, record)
+        records.save(options.out, record)
         losses = runs[-1]["losses"]["counts, network and cache"]
         print(f"seed {seed}: {losses['full']:.4f} nats per character")
 

@@ -11,7 +11,6 @@ Source of the setting: A. Karpathy, nanoGPT, 2022.
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import json
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import keras
 
+from benchmarks import records
 from textgen_utils import evaluation, runtime, training
 from textgen_utils.corpora import shakespeare
 from textgen_utils.files import write_atomically
@@ -79,10 +79,7 @@ def run(name: str, seed: int) -> dict:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run what is missing, and write the record after each run."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RECORD)
-    options = parser.parse_args(arguments)
+    options = records.options(__doc__, RECORD, arguments)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     runs = json.loads(options.out.read_text())["runs"] if options.out.exists() else []
     done = {(r["optimizer"], r["seed"]) for r in runs}

@@ -12,14 +12,13 @@ The two languages share no word, only the grammar behind them. Finished runs sta
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
 
-from benchmarks.records import finished, save
+from benchmarks import records
 from textgen_utils import evaluation, runtime, training
 from textgen_utils.corpora.reviews import Reviews
 from textgen_utils.models.base import LanguageModel, to_numpy
@@ -135,11 +134,8 @@ def asked() -> list[tuple[str, tuple[str, ...], int]]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run what is missing and write the record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RECORD)
-    options = parser.parse_args(arguments)
-    runs = finished(options.out, SETTINGS)
+    options = records.options(__doc__, RECORD, arguments)
+    runs = records.finished(options.out, SETTINGS)
     done = {(r["kind"], tuple(r["languages"]), r["english"], r["seed"]) for r in runs}
     command = f"python -m benchmarks.two_languages --seeds {options.seeds}"
     for seed in range(1, options.seeds + 1):
@@ -148,7 +144,7 @@ def main(arguments: list[str] | None = None) -> None:
                 continue
             runs.append(run(kind, languages, english, seed))
             print(kind, languages, english, seed, runs[-1]["nats"], runs[-1]["truth"], flush=True)
-            save(options.out, {"command": command, "settings": SETTINGS, "runs": runs})
+            records.save(options.out, {"command": command, "settings": SETTINGS, "runs": runs})
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ corrected LSTM, where the belief can be taken back. Finished runs stay in the fi
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -170,10 +169,7 @@ def run(task: Task, name: str, seed: int) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run what is missing and write the record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RECORD)
-    options = parser.parse_args(arguments)
+    options = records.options(__doc__, RECORD, arguments)
     command = f"python -m benchmarks.which_loss --seeds {options.seeds}"
     record: dict[str, Any] = {"command": command, "settings": SETTINGS}
     record["runs"] = records.finished(options.out, SETTINGS)
