@@ -88,3 +88,29 @@ def test_bars_show_their_values():
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_intervals_are_drawn_at_their_quartiles_and_labelled():
+    ax = plotting.intervals(
+        {"ours": (1.0, 2.0, 3.0), "peer": (10.0, 10.0, 40.0)},
+        label="ms a step",
+        colors={"ours": plotting.OURS},
+        limit=0.5,
+    )
+    spreads, dots = ax.lines[0:4:2], ax.lines[1:4:2]
+    assert [list(line.get_xdata()) for line in spreads] == [[1, 3], [10, 40]]
+    assert [list(line.get_xdata()) for line in dots] == [[2], [10]]
+    assert [line.get_color() for line in dots] == [plotting.OURS, plotting.BASELINE]
+    assert list(ax.lines[4].get_xdata()) == [0.5, 0.5]
+    assert [text.get_text() for text in ax.texts] == ["2", "10"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["ours", "peer"]
+    assert ax.get_xscale() == "log"
+    assert ax.yaxis_inverted()
+
+
+@pytest.mark.parametrize("quartiles", [(0, 1, 2), (1, 3, 2), (1, 2, float("inf"))])
+def test_intervals_that_cannot_be_drawn_are_refused(quartiles):
+    with pytest.raises(ValueError, match="'x' must have positive quartiles"):
+        plotting.intervals({"x": quartiles}, label="s")
+    with pytest.raises(ValueError, match="at least one"):
+        plotting.intervals({}, label="s")

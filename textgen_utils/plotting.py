@@ -138,6 +138,61 @@ def bars(
     return ax
 
 
+def intervals(
+    values: Mapping[str, tuple[float, float, float]],
+    *,
+    label: str,
+    colors: Mapping[str, str] | None = None,
+    limit: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a dot and its spread for each name, on a logarithmic axis, labelled with the value.
+
+    Args:
+        values: name to lower quartile, median and upper quartile, drawn from top to bottom; all
+            positive.
+        label: what the values are, with their unit.
+        colors: name to colour; `BASELINE` where a name is missing.
+        limit: a vertical dashed line at what no dot can pass.
+        ax: where to draw; a new figure if None.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: if there is no value, or one is not positive and finite or out of order.
+    """
+    if not values:
+        raise ValueError("intervals needs at least one value, got none")
+    for name, quartiles in values.items():
+        low, middle, high = quartiles
+        if not 0 < low <= middle <= high < np.inf:
+            raise ValueError(f"{name!r} must have positive quartiles in order, got {quartiles}")
+    ax = _axes(ax)
+    ax.set_xscale("log")
+    for place, (name, (low, middle, high)) in enumerate(values.items()):
+        color = (colors or {}).get(name, BASELINE)
+        marker = "o" if color == BASELINE else "D"
+        ax.plot([low, high], [place, place], color=color, linewidth=3, solid_capstyle="butt")
+        ax.plot([middle], [place], color=color, marker=marker, markersize=7)
+        ax.annotate(
+            f"{middle:.3g}",
+            (high, place),
+            xytext=(7, 0),
+            textcoords="offset points",
+            verticalalignment="center",
+            fontsize=10,
+        )
+    ax.set_yticks(range(len(values)), list(values))
+    ax.set_ylim(len(values) - 0.4, -0.6)
+    ax.margins(x=0.2)
+    ax.grid(visible=False, axis="y")
+    ax.set_xlabel(label)
+    if limit is not None:
+        ax.axvline(limit, color=FLOOR, linestyle="--", linewidth=1.4)
+    return ax
+
+
 def _axes(ax: Axes | None) -> Axes:
     if ax is not None:
         return ax
