@@ -81,10 +81,7 @@ def compete(
     tasks = list(tasks)
     with _processes(makers, threads) as pipes:
         greetings = {name: _receive(name, pipe) for name, pipe in pipes.items()}
-        missing = {
-            name: hello["missing"] for name, hello in greetings.items() if "missing" in hello
-        }
-        facts = {name: hello["facts"] for name, hello in greetings.items() if "facts" in hello}
+        missing, facts = _part(greetings, "missing"), _part(greetings, "facts")
         pipes = {name: pipe for name, pipe in pipes.items() if name in facts}
         turns = sum(1 + task.get("rounds", rounds) for task in tasks) * len(pipes)
         with progress_bar("turns", total=turns) as bar:
