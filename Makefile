@@ -10,10 +10,13 @@ FITS := import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c '$(FITS)' >/dev/null 2>&1 && echo $$p && break; done)
 VENV ?= .venv
+LOCK ?= requirements.lock
 BIN := $(VENV)/bin
+# The libraries that the benchmarks compare with are large, and nothing else needs them.
+PEERS := VENV=.venv-peers LOCK=requirements-peers.lock
 
 # The environment is current if it was made from these contents; time stamps say nothing in a clone.
-STAMP := $(VENV)/installed-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' -)
+STAMP := $(VENV)/installed-$(shell cat $(LOCK) pyproject.toml | cksum | tr ' ' -)
 
 CORES := $(shell $(or $(PYTHON),python3) -c 'import os; n = getattr(os, "sched_getaffinity", None); print(len(n(0)) if n else os.cpu_count() or 1)')
 TESTERS := $(shell echo $$(( $(CORES) < 4 ? $(CORES) : 4 )))
@@ -36,7 +39,8 @@ define timed
 @printf '\n== %s\n' '$(1)'; start=$$SECONDS; $(2) && printf -- '-- %s: %s s\n' '$(1)' $$((SECONDS - start))
 endef
 
-.PHONY: help book execute serve test lint test-package test-jax test-notebooks test-site lock clean
+.PHONY: help book execute serve test lint test-package test-jax test-notebooks test-site lock clean \
+	benchmarks test-peers benchmarks-here test-peers-here
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -81,18 +85,47 @@ test-site: $(STAMP)  ## Build the site from the committed outputs; check its lin
 	@printf '\n== checks of the site\n'
 	SITE=_build/test/html $(PYTEST) -q tests/test_site.py
 
-lock:  ## Renew requirements.lock after a change of pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra dev --extra jax --universal --python-version 3.11 \
-		--generate-hashes --no-header --no-emit-index-url --no-annotate -o requirements.lock
+benchmarks:  ## Measure all against the peers and draw the figures (RECORD=FILE: copy the record)
+	@$(MAKE) --no-print-directory $(PEERS) benchmarks-here
 
-clean:  ## Remove _build (not .venv)
+test-peers:  ## Tests that need the peers: do they and we compute the same?
+	@$(MAKE) --no-print-directory $(PEERS) test-peers-here
+
+RESULT = _build/benchmarks/benchmarks.json
+benchmarks-here: test-peers-here
+	$(call timed,benchmarks,$(BIN)/python -m benchmarks.suite --out $(RESULT))
+	$(if $(RECORD),cp $(RESULT) $(RECORD))
+
+test-peers-here: $(STAMP) $(VENV)/kenlm
+	@printf '\n== tests with the peers\n'
+	$(call THREADS,1) KERAS_BACKEND=tensorflow $(PYTEST) -q -n $(TESTERS) tests/peers
+
+COMPILE = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-annotate --extra dev --extra jax
+lock:  ## Renew the two lock files after a change of pyproject.toml (needs uv)
+	$(COMPILE) -o requirements.lock
+	$(COMPILE) --extra peers --constraint requirements.lock -o requirements-peers.lock
+
+clean:  ## Remove _build (not the environments)
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis
 
 $(STAMP):
 	@test -n '$(PYTHON)' || { echo 'No Python 3.11, 3.12 or 3.13 with the module venv was found; name one: make PYTHON=/path/to/python3.12'; exit 1; }
-	@printf '== environment: %s from requirements.lock (once; some minutes)\n' '$(VENV)'
+	@printf '== environment: %s from %s (once; some minutes)\n' '$(VENV)' '$(LOCK)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	rm -f $(VENV)/installed-*
 	touch $@
+
+# KenLM comes as its source only. Without a C++ compiler it is left out, and the others are measured.
+KENLM := kenlm==0.3.0 --hash=sha256:c4628bb9fb63c8a6f9240035b8b037385cfc404cb72e933cf48878291edac1e8
+$(VENV)/kenlm: $(STAMP)
+	@printf '== KenLM (once; a minute)\n'
+	@PATH="$(abspath $(BIN)):$$PATH" CMAKE_POLICY_VERSION_MINIMUM=3.5 $(BIN)/python -m pip install \
+		--quiet --disable-pip-version-check --no-build-isolation --no-deps --require-hashes \
+		-r <(echo '$(KENLM)') >$@.log 2>&1 && touch $@ || \
+		echo 'KenLM was not built (it needs a C++ compiler): see $@.log; the others go on'
+	@test ! -f benchmarks/build_kenlm.py || \
+		PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m benchmarks.build_kenlm || \
+		echo 'lmplz was not built; the others go on'

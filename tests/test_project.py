@@ -14,7 +14,10 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-LOCK = (ROOT / "requirements.lock").read_text("utf-8")
+LOCKS = {
+    name: (ROOT / name).read_text("utf-8")
+    for name in ("requirements.lock", "requirements-peers.lock")
+}
 VERSIONS = ["3.11", "3.12", "3.13"]
 
 
@@ -27,10 +30,15 @@ def requirements(*extras: str) -> list[Requirement]:
     return [r for r in found if canonicalize_name(r.name) != canonicalize_name(PROJECT["name"])]
 
 
-def locked() -> dict[str, set[str]]:
-    """Versions in the lock file, by name."""
+def entries(lock: str) -> list[str]:
+    """What a lock file pins: each version with its hashes."""
+    return re.split(r"\n(?=\S)", LOCKS[lock].strip())
+
+
+def locked(lock: str = "requirements.lock") -> dict[str, set[str]]:
+    """Versions in a lock file, by name."""
     versions: dict[str, set[str]] = {}
-    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", LOCK, re.MULTILINE):
+    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", LOCKS[lock], re.MULTILINE):
         versions.setdefault(canonicalize_name(name), set()).add(version)
     return versions
 
@@ -50,7 +58,7 @@ def directly_needed() -> list[Requirement]:
 
 
 def test_the_extras_exist():
-    assert {"gpu", "jax", "dev", "book"} <= set(PROJECT["optional-dependencies"])
+    assert {"gpu", "jax", "dev", "book", "peers"} <= set(PROJECT["optional-dependencies"])
 
 
 @pytest.mark.parametrize("wanted", directly_needed(), ids=lambda r: r.name)
@@ -59,6 +67,21 @@ def test_lock_file_satisfies(wanted: Requirement):
     assert versions, f"{wanted.name} is not in requirements.lock: run `make lock`"
     for version in versions:
         assert wanted.specifier.contains(version, prereleases=True), (wanted, version)
+
+
+@pytest.mark.parametrize("wanted", requirements("peers"), ids=lambda r: r.name)
+def test_lock_file_of_the_peers_satisfies(wanted: Requirement):
+    versions = locked("requirements-peers.lock").get(canonicalize_name(wanted.name), set())
+    assert versions, f"{wanted.name} is not in requirements-peers.lock: run `make lock`"
+    for version in versions:
+        assert wanted.specifier.contains(version, prereleases=True), (wanted, version)
+
+
+def test_benchmarks_run_on_the_versions_of_the_book():
+    common, theirs = locked(), locked("requirements-peers.lock")
+    assert {name: theirs.get(name) for name in common} == common
+    hashed = set(entries("requirements-peers.lock"))
+    assert [entry for entry in entries("requirements.lock") if entry not in hashed] == []
 
 
 @pytest.mark.parametrize("wanted", directly_needed(), ids=lambda r: r.name)
@@ -73,11 +96,11 @@ def test_conda_environment_asks_for_nothing_else():
     assert set(conda()) <= known
 
 
-def test_every_locked_file_has_a_hash_and_no_host():
-    assert "://" not in LOCK
-    assert not re.search(r"^\s*(-i|--(extra-)?index-url|--find-links)", LOCK, re.MULTILINE)
-    entries = re.split(r"\n(?=\S)", LOCK.strip())
-    assert all("--hash=sha256:" in entry for entry in entries)
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_file_has_a_hash_and_no_host(lock: str):
+    assert "://" not in LOCKS[lock]
+    assert not re.search(r"^\s*(-i|--(extra-)?index-url|--find-links)", LOCKS[lock], re.MULTILINE)
+    assert all("--hash=sha256:" in entry for entry in entries(lock))
 
 
 def test_python_versions_agree():
