@@ -1,5 +1,6 @@
 """Text from any language model: filters, sampling, search, and whole translations."""
 
+from textgen_utils.decoding.compiled import CompiledSampler
 from textgen_utils.decoding.exact import Optimum, exact_search
 from textgen_utils.decoding.filtered import Filtered
 from textgen_utils.decoding.filters import nucleus, temperature, top_k
@@ -9,6 +10,7 @@ from textgen_utils.decoding.translation import translate
 
 __all__ = [
     "Beams",
+    "CompiledSampler",
     "Filtered",
     "Optimum",
     "beam_search",

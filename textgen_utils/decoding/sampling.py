@@ -54,10 +54,9 @@ def generate(
             model cannot read the prompt and `length` - 1 tokens more.
     """
     check_count(length, "length")
-    if stop is not None and not (isinstance(stop, Integral) and 0 <= stop < model.vocab_size):
-        raise ValueError(f"stop must be one of {model.vocab_size} tokens, got {stop}")
+    check_stop(stop, model.vocab_size)
     chosen = pipeline(model.vocab_size, temperature, top_k, nucleus, greedy)
-    prompts = _prompts(model, prompt_ids, batch_size, length)
+    prompts = checked_prompts(model, prompt_ids, batch_size, length)
     rng = np.random.default_rng(seed)
     log_probs, state = _read(model, prompts)
     ended = np.zeros(len(prompts), bool)
@@ -76,7 +75,7 @@ def generate(
         log_probs, state = model.step(generated[-1], state)
 
 
-def _prompts(
+def checked_prompts(
     model: LanguageModel, prompt_ids: ArrayLike, batch_size: int | None, length: int
 ) -> np.ndarray:
     """Return the prompts, checked, int32, shape (batch, time)."""
@@ -119,3 +118,9 @@ def check_count(number: int, name: str) -> None:
         raise ValueError(f"{name} must be an integer, got {number!r}")
     if number < 1:
         raise ValueError(f"{name} must be at least 1, got {number}")
+
+
+def check_stop(stop: int | None, vocab_size: int) -> None:
+    """Raise ValueError unless `stop` is None or one of the tokens."""
+    if stop is not None and not (isinstance(stop, Integral) and 0 <= stop < vocab_size):
+        raise ValueError(f"stop must be one of {vocab_size} tokens, got {stop}")

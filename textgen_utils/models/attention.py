@@ -132,6 +132,27 @@ class CausalSelfAttention(layers.Layer):
         seen = ops.swapaxes(place <= position, 2, 3)  # (batch, 1, 1, context)
         return self.merge(attention(query, keys, values, seen)[0]), keys, values
 
+    def read(
+        self, x: Tensor, position: Tensor, keys: Tensor, values: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Read some positions in a row, the same ones of each text.
+
+        Args:
+            x: floats, (batch, m, width).
+            position: an int, a tensor without axes: where the first of x stands, from 0.
+            keys: (batch, heads, context, width / heads); only those before `position` matter.
+            values: the same shape.
+
+        Returns:
+            output, (batch, m, width); keys and values, with those of x written from `position` on.
+        """
+        queries, new_keys, new_values = self.split(x)
+        keys = ops.slice_update(keys, (0, 0, position, 0), new_keys)
+        values = ops.slice_update(values, (0, 0, position, 0), new_values)
+        place, row = ops.arange(keys.shape[2]), position + ops.arange(x.shape[1])
+        mixed, _ = attention(queries, keys, values, place[None, :] <= row[:, None])
+        return self.merge(mixed), keys, values
+
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values, each (batch, heads, time, width / heads)."""
         shape = (-1, ops.shape(x)[1], 3, self.heads, self.width // self.heads)

@@ -57,6 +57,45 @@ class LanguageModel(Protocol):
         ...
 
 
+@runtime_checkable
+class TensorModel(Protocol):
+    """A language model in tensors, so that a whole search or sample can be compiled.
+
+    Functions of tensors of the backend, with the model's weights at the time, without dropout. A
+    state may be any nest of tensors, each with the batch as its first axis or with none. A
+
+    Attributes:
+        vocab_size, boundary, max_context: as in `LanguageModel`.
+    """
+
+    vocab_size: int
+    boundary: int
+    max_context: int | None
+
+    def begin(self, batch_size: int, size: int) -> Any:
+        """Return the state before anything was read, with room for `size` tokens a text."""
+        ...
+
+    def read(self, ids: Any, count: Any, state: Any) -> tuple[Any, Any]:
+        """Read the first `count` tokens of each text.
+
+        Args:
+            ids: ints, shape (batch, time), the boundary in front included; time is no more than
+                there is room for.
+            count: an int or a tensor without axes, from 1 to time; what follows is not read.
+            state: what `begin` or the last call returned.
+
+        Returns:
+            logits: floats, shape (batch, vocab_size), of the token after the last one read.
+            state: the new state.
+        """
+        ...
+
+    def advance(self, tokens: Any, state: Any) -> tuple[Any, Any]:
+        """Read one token of each text, ints, shape (batch,): the same as `read` of one."""
+        ...
+
+
 def to_numpy(tensor: Any) -> np.ndarray:
     """Float64 on the host, from a NumPy array or a tensor of whatever backend; same shape."""
     if not isinstance(tensor, np.ndarray):

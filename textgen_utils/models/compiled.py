@@ -24,10 +24,15 @@ class Compiled:
     Args:
         owner: the layer or model whose weights the function uses.
         function: takes tensors, batch axis first, and returns a tensor or a list of tensors.
+        xla: whether TensorFlow compiles it with XLA; JAX always does.
     """
 
-    def __init__(self, owner: keras.layers.Layer, function: Callable[..., Any]) -> None:
+    def __init__(
+        self, owner: keras.layers.Layer, function: Callable[..., Any], *, xla: bool = False
+    ) -> None:
         self._model = FunctionModel(owner, function)
+        if xla:
+            self._model.jit_compile = True
 
     def __call__(self, *inputs: np.ndarray) -> Any:
         """Call the function with NumPy arrays and return NumPy arrays."""

@@ -132,6 +132,27 @@ class LSTMLanguageModel(keras.Model):
         log_probs, *state = self._compiled["step"](tokens, *state)
         return log_probs, state
 
+    def begin(self, batch_size: int, size: int) -> list[Any]:
+        """Return the state before anything was read: see `models.base.TensorModel`."""
+        return [ops.zeros((batch_size, self.width), self.compute_dtype)] * (2 * self.depth)
+
+    def read(self, ids: Any, count: Any, state: list[Any]) -> tuple[Any, list[Any]]:
+        """Read some tokens of each text: see `models.base.TensorModel`."""
+        logits = ops.zeros((ids.shape[0], self.vocab_size), self.compute_dtype)
+        return ops.while_loop(
+            lambda t, *_: t < count,
+            lambda t, _, state: (t + 1, *self.advance(ops.take(ids, t, axis=1), state)),
+            (ops.zeros((), "int32"), logits, state),
+        )[1:]
+
+    def advance(self, tokens: Any, state: list[Any]) -> tuple[Any, list[Any]]:
+        """Read one token of each text: see `models.base.TensorModel`."""
+        x, new_state = self.embedding(tokens), []
+        for layer, hidden, cell in zip(self.recurrent, state[::2], state[1::2], strict=True):
+            x, pair = layer.cell(x, [hidden, cell])
+            new_state += pair
+        return self.head(x), new_state
+
     def score(self, ids: ArrayLike) -> np.ndarray:
         """Return log p of every token: see `models.base.LanguageModel`."""
         if "score" not in self._compiled:
@@ -176,11 +197,8 @@ class LSTMLanguageModel(keras.Model):
         return x
 
     def _step(self, tokens: Any, *state: Any) -> list[Any]:
-        x, new_state = self.embedding(tokens), []
-        for layer, hidden, cell in zip(self.recurrent, state[::2], state[1::2], strict=True):
-            x, pair = layer.cell(x, [hidden, cell])
-            new_state += pair
-        return [ops.log_softmax(ops.cast(self.head(x), "float32")), *new_state]
+        logits, new_state = self.advance(tokens, state)
+        return [ops.log_softmax(ops.cast(logits, "float32")), *new_state]
 
 
 class ChronoBias(keras.initializers.Initializer):

@@ -144,6 +144,35 @@ class GPT(keras.Model):
         log_probs, keys, values = self._compiled["step"](tokens, position, state.keys, state.values)
         return log_probs, Cache(state.position + 1, keys, values)
 
+    def begin(self, batch_size: int, size: int) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Return the state before anything was read: see `models.base.TensorModel`.
+
+        Returns:
+            The number of tokens read, and keys and values of each block, (batch, heads, size,
+            width / heads).
+        """
+        shape = (batch_size, self.heads, size, self.width // self.heads)
+        empty = [ops.zeros(shape, self.compute_dtype) for _ in self.blocks]
+        return ops.zeros((), "int32"), empty, empty
+
+    def read(
+        self, ids: Tensor, count: Tensor, state: tuple[Tensor, list[Tensor], list[Tensor]]
+    ) -> tuple[Tensor, tuple[Tensor, list[Tensor], list[Tensor]]]:
+        """Read some tokens of each text at once: see `models.base.TensorModel`."""
+        position, keys, values = state
+        x = self.tokens(ids) + self.positions(position + ops.arange(ids.shape[1]))
+        new_keys, new_values = [], []
+        for block, key, value in zip(self.blocks, keys, values, strict=True):
+            x, key, value = block.read(x, position, key, value)
+            new_keys.append(key)
+            new_values.append(value)
+        last = ops.take(x, count - 1, axis=1)
+        return self._head(last), (position + count, new_keys, new_values)
+
+    def advance(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Read one token of each text: see `models.base.TensorModel`."""
+        return self.read(tokens[:, None], 1, state)
+
     def score(self, ids: ArrayLike) -> np.ndarray:
         """Return log p of every token: see `models.base.LanguageModel`.
 
@@ -265,6 +294,13 @@ class Block(layers.Layer):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Read one position: see `CausalSelfAttention.step`."""
         mixed, keys, values = self.attention.step(self.norm_1(x), position, keys, values)
+        return self._perceptron(x + mixed, False), keys, values
+
+    def read(
+        self, x: Tensor, position: Tensor, keys: Tensor, values: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Read some positions in a row: see `CausalSelfAttention.read`."""
+        mixed, keys, values = self.attention.read(self.norm_1(x), position, keys, values)
         return self._perceptron(x + mixed, False), keys, values
 
     def get_config(self) -> dict[str, Any]:
