@@ -10,6 +10,7 @@ from scipy.stats import entropy
 
 from textgen_utils.models import smoothing
 from textgen_utils.models.base import LanguageModel
+from textgen_utils.models.grams import ABSENT, MANY, UNSEEN, sort
 from textgen_utils.models.ngram import SMOOTHINGS, NGram
 
 V = 4
@@ -245,6 +246,34 @@ def test_high_orders_of_a_large_vocabulary_do_not_overflow():
     model = NGram(12, 1_000_000, 0).fit(np.concatenate([ids, ids]))
     nats = -model.score(ids[None])[0]
     assert nats[12:].max() < np.log(10)  # each history was seen, always with this continuation
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-(10**6), 2**62), max_size=50), st.integers(0, 40), st.booleans())
+def test_sorts_as_numpy_does_whether_or_not_key_and_place_fit_in_64_bits(keys, top, thin):
+    keys = np.array(keys, dtype=np.int64) >> top
+    places = np.arange(len(keys)) * (1000 if thin else 1)
+    order = np.argsort(keys, kind="stable")
+    ascending, where = sort(keys, places)
+    np.testing.assert_array_equal(ascending, keys[order])
+    np.testing.assert_array_equal(where, places[order])
+
+
+def test_many_lookups_at_once_find_what_single_ones_do():
+    rng = np.random.default_rng(5)
+    model = NGram(3, V, 0).fit(rng.integers(V, size=30))
+    order = model._orders[2]
+    history = rng.choice([ABSENT, UNSEEN, *range(model.sizes_[1])], size=(2, MANY))
+    tokens = rng.integers(V, size=history.shape)
+    singly = [order.find(h, w) for h, w in zip(history.ravel(), tokens.ravel(), strict=True)]
+    numbers = {key: n for n, key in enumerate(order.keys.tolist())}
+    expected = [
+        h if h < 0 else numbers.get(h * V + w, UNSEEN)
+        for h, w in zip(history.ravel().tolist(), tokens.ravel().tolist(), strict=True)
+    ]
+    assert UNSEEN in expected
+    assert singly == expected
+    np.testing.assert_array_equal(order.find(history, tokens).ravel(), expected)
 
 
 def test_is_a_language_model_and_describes_itself():

