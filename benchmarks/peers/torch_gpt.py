@@ -1,8 +1,8 @@
 """A GPT in PyTorch, as its users would write it, with the weights of ours.
 
-Fused attention, one matrix for queries, keys and values, AdamW with decay of the matrices only.
+Fused attention, and one matrix for queries, keys and values.
 
-Source of the architecture and the settings: A. Karpathy, nanoGPT, 2022.
+Source of the architecture: A. Karpathy, nanoGPT, 2022.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+
+from benchmarks.peers.torch_training import Training
 
 
 class Block(nn.Module):
@@ -66,40 +68,23 @@ class TorchGPT(nn.Module):
                 own[name].copy_(torch.from_numpy(value if table else value.T.copy()))
 
 
-class Competitor:
-    """Loss and training step of a `TorchGPT`: see `benchmarks.gpt_step`."""
+class Competitor(Training):
+    """Loss and training step of a `TorchGPT`: see `benchmarks.gpt_step`.
 
-    def __init__(self, sizes: dict[str, int], weights: dict[str, np.ndarray], threads: int) -> None:
-        torch.set_num_threads(threads)
-        self.model = TorchGPT(**sizes)
-        self.model.take(weights)
-        groups = [
-            {
-                "params": [p for p in self.model.parameters() if (p.dim() > 1) == matrices],
-                "weight_decay": decay,
-            }
-            for matrices, decay in ((True, 0.1), (False, 0.0))
-        ]
-        self.optimizer = torch.optim.AdamW(groups, 1e-3, betas=(0.9, 0.99))
-        self.parameters = sum(p.numel() for p in self.model.parameters())
-        self.version = f"PyTorch {torch.__version__}"
+    Args:
+        sizes: the arguments of `TorchGPT`.
+        weights: see `TorchGPT.take`.
+        threads: that PyTorch uses.
+        compiled: see `Training`.
+    """
 
-    def loss(self, ids: np.ndarray, targets: np.ndarray) -> float:
-        """Return the mean cross-entropy, nats per token."""
-        with torch.no_grad():
-            return float(self._loss(ids, targets))
-
-    def step(self, ids: np.ndarray, targets: np.ndarray) -> None:
-        """Do one step of training, gradient clipped at 1."""
-        loss = self._loss(ids, targets)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        loss.item()
-
-    def _loss(self, ids: np.ndarray, targets: np.ndarray) -> torch.Tensor:
-        logits = self.model(torch.from_numpy(ids).long())
-        return functional.cross_entropy(
-            logits.flatten(0, 1), torch.from_numpy(targets).long().flatten()
-        )
+    def __init__(
+        self,
+        sizes: dict[str, int],
+        weights: dict[str, np.ndarray],
+        threads: int,
+        compiled: bool = False,
+    ) -> None:
+        model = TorchGPT(**sizes)
+        model.take(weights)
+        super().__init__(model, threads, compiled)
