@@ -50,8 +50,9 @@ def top_k(log_probs: Tensor, k: int) -> Tensor:
         ValueError: if `k` is not an integer from 1 to vocab.
     """
     _check_top_k(k, log_probs.shape[-1])
-    _, ranks = _sorted(log_probs)
-    return _keep(log_probs, ranks < k)
+    if isinstance(log_probs, np.ndarray):
+        return _keep(log_probs, _sorted(log_probs)[1] < k)
+    return _keep(log_probs, _smallest_set(log_probs, ops.ones_like(log_probs), k))
 
 
 def nucleus(log_probs: Tensor, p: float) -> Tensor:
@@ -75,11 +76,12 @@ def nucleus(log_probs: Tensor, p: float) -> Tensor:
     _check_nucleus(p)
     if p == 1:  # rounding could make the sum reach 1 too early
         return _normalise(log_probs)
-    xp = _namespace(log_probs)
+    if not isinstance(log_probs, np.ndarray):
+        return _keep(log_probs, _smallest_set(log_probs, ops.exp(log_probs), p))
     order, ranks = _sorted(log_probs)
-    probs = xp.take_along_axis(xp.exp(log_probs), order, axis=-1)
-    before = xp.cumsum(probs, axis=-1) - probs
-    return _keep(log_probs, xp.take_along_axis(before < p, ranks, axis=-1))
+    probs = np.take_along_axis(np.exp(log_probs), order, axis=-1)
+    before = np.cumsum(probs, axis=-1) - probs
+    return _keep(log_probs, np.take_along_axis(before < p, ranks, axis=-1))
 
 
 def pipeline(
@@ -99,13 +101,32 @@ def pipeline(
     return pipeline
 
 
-def _sorted(log_probs: Tensor) -> tuple[Tensor, Tensor]:
+def _sorted(log_probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the ids by falling probability (stable), and the rank of each id in that order."""
-    if isinstance(log_probs, np.ndarray):
-        order = np.argsort(-log_probs, axis=-1, kind="stable")
-        return order, np.argsort(order, axis=-1)
-    order = ops.argsort(-log_probs, axis=-1)
-    return order, ops.argsort(order, axis=-1)
+    order = np.argsort(-log_probs, axis=-1, kind="stable")
+    return order, np.argsort(order, axis=-1)
+
+
+def _smallest_set(log_probs: Tensor, weights: Tensor, target: float) -> Tensor:
+    """Return which tokens, by falling probability, make a set whose weights reach the target.
+
+    Sorting is slow in a compiled program. So the bits of the last token's -log p are found one
+    after the other: read as integers, floats of one sign stand in the same order.
+    """
+    cost = ops.view(ops.maximum(-ops.cast(log_probs, "float32"), 0.0) + 0.0, "int32")
+
+    def lower_bit(i: Tensor, last: Tensor) -> Tensor:
+        higher = last + ops.left_shift(ops.ones((), "int32"), 30 - i)
+        return ops.where(_sum(ops.where(cost < higher, weights, 0)) < target, higher, last)
+
+    last = ops.fori_loop(0, 31, lower_bit, ops.zeros_like(cost[..., :1]))
+    equal = ops.where(cost == last, weights, 0)
+    before = _sum(ops.where(cost < last, weights, 0)) + ops.cumsum(equal, axis=-1) - equal
+    return (cost < last) | ((cost == last) & (before < target))
+
+
+def _sum(weights: Tensor) -> Tensor:
+    return ops.sum(weights, axis=-1, keepdims=True)
 
 
 def _keep(log_probs: Tensor, kept: Tensor) -> Tensor:
