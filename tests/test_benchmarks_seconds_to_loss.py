@@ -17,11 +17,15 @@ TINY = {"context": 64, "width": 16, "heads": 2, "depth": 1, "past": 2}
 TINY |= {"batch": 8, "steps": 20, "rate": 1e-2, "warmup": 4}
 
 
+as_recorded = pytest.mark.tensorflow  # the models themselves are tested on both
+
+
 @pytest.fixture
 def ids():
     return np.random.default_rng(0).integers(9, size=1500)
 
 
+@as_recorded
 def test_windows_of_a_gpt_cost_what_the_package_says(ids):
     from benchmarks.quick_gpt import token_scores
     from textgen_utils.models.transformer import GPT
@@ -63,6 +67,7 @@ def test_a_position_is_told_the_characters_before_it_and_no_later_one():
         model.step(ids[:, 0], None)
 
 
+@as_recorded
 def test_the_recipe_learns_a_text_and_is_the_same_for_a_seed():
     from benchmarks.quick_gpt import QuickRun
 
