@@ -32,13 +32,12 @@ class Run(Protocol):
         ...
 
 
-def learn(begin: Callable[[], Run], rows: np.ndarray, target: float) -> dict[str, Any]:
-    """Train and evaluate by the clock.
+def learn(begin: Callable[[], Run], rows: np.ndarray) -> dict[str, Any]:
+    """Train to the end of the schedule, and evaluate by the clock and at the end.
 
     Args:
         begin: makes the run; its seconds count.
         rows: windows to be judged by.
-        target: the loss at which the run may stop, at its planned end or after it.
 
     Returns:
         "facts", and "curve": "steps", "seconds" and "loss" of each evaluation.
@@ -46,24 +45,20 @@ def learn(begin: Callable[[], Run], rows: np.ndarray, target: float) -> dict[str
     start, away, due = time.perf_counter(), 0.0, evaluation_times()
     run, following = begin(), next(due)
     curve: Curve = {"steps": [], "seconds": [], "loss": []}
-    for step, _ in enumerate(run.steps(), 1):
+    for step, _ in enumerate(itertools.islice(run.steps(), run.planned), 1):
         seconds = time.perf_counter() - start - away
-        beyond = step - run.planned
-        at_end = beyond >= 0 and beyond % max(1, run.planned // 20) == 0
-        if seconds < following and not at_end:
+        if seconds < following and step < run.planned:
             continue
         following = next(t for t in due if t > seconds)
         for name, value in zip(curve, (step, seconds, run.loss(rows)), strict=True):
             curve[name].append(value)
         away = time.perf_counter() - start - seconds
-        if at_end and (curve["loss"][-1] <= target or 10 * beyond >= run.planned):
-            break
     return {"facts": run.facts, "curve": curve}
 
 
 def evaluation_times() -> Iterator[float]:
-    """Yield the seconds on the clock at which a run is evaluated: 2, then a quarter more each."""
-    return (2 * 1.25**k for k in itertools.count())
+    """Yield the seconds on the clock at which a run is evaluated: 2, then 1.3 times as many."""
+    return (2 * 1.3**k for k in itertools.count())
 
 
 def seconds_to(curve: Curve, loss: float) -> float | None:

@@ -11,6 +11,7 @@ Source of the characters handed on: Y. Bengio et al., "A neural probabilistic la
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -98,7 +99,7 @@ class QuickRun:
         self._scores = token_scores(self.model)
         backend = keras.config.backend()
         self.facts = {
-            "version": f"Keras {keras.version()}, {backend}",
+            "version": f"Keras {keras.version()}, {backend} {sys.modules[backend].__version__}",
             "parameters": self.model.count_params(),
             "settings": settings,
         }
