@@ -241,6 +241,19 @@ def test_a_loss_that_is_not_finite_stops_every_worker():
         distributed.train_replicas(replicas, toy_batches(), lambda: 1.0, steps=4)
 
 
+def test_memory_that_no_device_has_is_told_of_by_the_worker():
+    import tensorflow as tf
+
+    replicas = distributed.Replicas(default_strategy(), Bigrams(), training.adam(0.1))
+
+    def refuse(*shares):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    replicas._step = refuse
+    with pytest.raises(MemoryError, match=r"step 1 of Bigrams with 36 .* shared by 1 replicas"):
+        replicas.step(toy_batches()[0])
+
+
 @given(st.integers(1, 6), st.integers(0, 10_000))
 def test_weighted_losses_add_up_to_the_mean_over_tokens(replicas, seed):
     rng = np.random.default_rng(seed)

@@ -41,7 +41,7 @@ def train_pairs(
     optimizer: keras.optimizers.Optimizer | None = None,
     checkpoint: str | os.PathLike | None = None,
     patience: int | None = None,
-    jit_compile: bool = False,
+    jit_compile: bool | None = None,
 ) -> Curve:
     """Train a sequence-to-sequence model: each target token is predicted from the true ones.
 
@@ -67,6 +67,7 @@ def train_pairs(
             tokens; or see `train`.
         OSError: see `train`.
         FloatingPointError: see `train`.
+        MemoryError: see `train`.
     """
     for name, pairs in (("training", train), ("validation", valid)):
         _check_pairs(model, EncodedPairs(*pairs), name)

@@ -57,6 +57,7 @@ class Recorder(keras.callbacks.Callback):
         self.step = 0
         self.first_loss = math.inf
         self.before = 0.0
+        self.bar: Any = None
 
     @property
     def finished(self) -> bool:
@@ -123,6 +124,13 @@ class Recorder(keras.callbacks.Callback):
         """Take the progress bar away."""
         self.bar.close()
 
+    def restored(self) -> str:
+        """Put the best weights back into the model, and say which these are."""
+        self.bar.close()
+        self.model.set_weights(self.best_weights)
+        last = self.curve.steps[self.curve.best] if len(self.curve) else 0
+        return f"the model has the weights of step {last} again"
+
     def _check_data(self, batch: int) -> None:
         """Look once more at the batch of the step: the fault may be its own."""
         self.batches.epoch = self.epoch  # Keras may have gone on to the next
@@ -131,17 +139,11 @@ class Recorder(keras.callbacks.Callback):
             if any(a.dtype.kind == "f" and np.isnan(a).any() for a in arrays):
                 raise ValueError(
                     f"the {name} of step {self.step} (epoch {self.epoch}, batch {batch}) hold NaN; "
-                    + self._restored()
+                    + self.restored()
                 )
 
     def _diverged(self, what: str) -> None:
         raise FloatingPointError(
-            f"{what}; {self._restored()}. Look at the learning rate (lower it, or warm up for "
+            f"{what}; {self.restored()}. Look at the learning rate (lower it, or warm up for "
             "longer), at the norms of the gradients (GradientMonitor; clip them), and at the data"
         )
-
-    def _restored(self) -> str:
-        self.bar.close()
-        self.model.set_weights(self.best_weights)
-        last = self.curve.steps[self.curve.best] if len(self.curve) else 0
-        return f"the model has the weights of step {last} again"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ from numpy.typing import ArrayLike
 
 from textgen_utils.batches import Windows
 from textgen_utils.evaluation import check_text, evaluate
+from textgen_utils.exhausted import is_exhausted, shapes, shortage
 from textgen_utils.training.checkpoint import check_place
 from textgen_utils.training.curve import Curve
 from textgen_utils.training.optimizer import adam, warmup_cosine
 from textgen_utils.training.recorder import Recorder
+
+LOWER = "batch_size first, then the window (or the texts' length), then the model's width or depth"
 
 
 def train(
@@ -37,7 +41,7 @@ def train(
     loss: keras.losses.Loss | None = None,
     checkpoint: str | os.PathLike | None = None,
     patience: int | None = None,
-    jit_compile: bool = False,
+    jit_compile: bool | None = None,
 ) -> Curve:
     """Train a language model on random windows of a text.
 
@@ -66,6 +70,8 @@ def train(
             with the same arguments, to the same result; written at each evaluation.
         patience: stop after so many evaluations in a row without a new lowest loss.
         jit_compile: compile the step with XLA on the TensorFlow backend (on JAX it always is).
+            None: where there is an accelerator and each layer can be compiled, which an LSTM that
+            runs with cuDNN cannot; never on a CPU.
 
     Returns:
         The learning curve.
@@ -78,6 +84,8 @@ def train(
         FloatingPointError: if training diverges: a loss is not finite, or the mean training loss
             between two evaluations is more than three times the first step's (at least 0.1). The
             model then has its best weights so far.
+        MemoryError: if the device's memory does not suffice; says what was asked for. The model
+            has its best weights so far, and the checkpoint, if there is one, is kept.
     """
     boundary = model.boundary if lines else None
     batches = Windows(train_ids, window, batch_size, eval_every, seed, boundary=boundary)
@@ -126,7 +134,7 @@ def train_on(
     settings: dict[str, Any] | None = None,
     checkpoint: str | os.PathLike | None = None,
     patience: int | None = None,
-    jit_compile: bool = False,
+    jit_compile: bool | None = None,
 ) -> Curve:
     """Train a model on any batches, judged by any function.
 
@@ -152,6 +160,7 @@ def train_on(
             which is named. The model then has its best weights so far.
         OSError: see `train`.
         FloatingPointError: see `train`.
+        MemoryError: see `train`.
     """
     every = len(batches)
     if not isinstance(steps, Integral) or steps < 1 or steps % every:
@@ -166,10 +175,6 @@ def train_on(
         raise ValueError(f"loss must be a Keras loss, such as MeanSquaredError(), got {loss!r}")
     if checkpoint is not None:
         check_place(checkpoint)
-    # JAX has no other way to be fast, so there is nothing to choose.
-    jit_compile = jit_compile or keras.config.backend() == "jax"
-    model.compile(optimizer, loss, jit_compile=jit_compile)
-    optimizer.build(model.trainable_variables)
     settings = {
         "steps": steps,
         "eval_every": every,
@@ -180,19 +185,59 @@ def train_on(
         **(settings or {}),
     }
     recorder = Recorder(batches, validate, checkpoint, settings, patience, steps)
-    if checkpoint is not None and Path(checkpoint).exists():
+    try:
+        model.compile(optimizer, loss, jit_compile=_xla(jit_compile))
+        _fit(model, recorder)
+    except Exception as error:
+        if not is_exhausted(error):
+            raise
+        shortage = _shortage(model, recorder, error)
+    else:
+        return recorder.curve
+    raise shortage  # here, where the trace, some pages long, is no part of it
+
+
+def _xla(jit_compile: bool | None) -> bool | str:
+    # JAX has no other way to be fast, so there is nothing to choose.
+    if keras.config.backend() == "jax":
+        return True
+    return "auto" if jit_compile is None else jit_compile
+
+
+def _fit(model: keras.Model, recorder: Recorder) -> None:
+    """Take the steps that are missing; the model is compiled."""
+    model.optimizer.build(model.trainable_variables)
+    if recorder.path is not None and Path(recorder.path).exists():
         recorder.resume(model)
     if not recorder.finished:
         model.fit(
-            batches,
+            recorder.batches,
             initial_epoch=len(recorder.curve),
-            epochs=steps // every,
+            epochs=recorder.steps // len(recorder.batches),
             shuffle=False,
             verbose=0,
             callbacks=[recorder],
         )
     model.set_weights(recorder.best_weights)
-    return recorder.curve
+
+
+def _shortage(model: keras.Model, recorder: Recorder, error: Exception) -> MemoryError:
+    """Say what did not fit, and put the model back to the best weights that there are."""
+    sizes = {name: recorder.settings.get(name) for name in ("batch_size", "window")}
+    asked = [f"{name} {size}" for name, size in sizes.items() if size is not None]
+    with suppress(Exception):  # what does not fit may be the batch
+        asked.append(shapes(keras.tree.flatten(recorder.batches[0][0])))
+    told = str(shortage("a training step", model, ", ".join(asked), LOWER))
+    if isinstance(error, MemoryError):  # the validation's, or NumPy's: it knows more
+        told = f"{told} While that was done: {error}"
+    if recorder.bar is not None:
+        told += f" What is left: {recorder.restored()}."
+    if recorder.path is not None and Path(recorder.path).exists():
+        told += (
+            f" The checkpoint {recorder.path} is kept; a run with the same settings goes on from "
+            "it, where there is more memory."
+        )
+    return MemoryError(told)
 
 
 def token_loss() -> keras.losses.Loss:

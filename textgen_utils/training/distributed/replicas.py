@@ -21,10 +21,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from textgen_utils.exhausted import shapes, shortage
 from textgen_utils.training.checkpoint import check_place, load_checkpoint, save_checkpoint
 from textgen_utils.training.curve import Curve
 
 Batch = tuple[Any, ...]
+LOWER = "the batch size, or take more workers (each has its share of it), or a smaller model"
 
 
 class Replicas:
@@ -71,10 +73,16 @@ class Replicas:
         Raises:
             ValueError: if the rows cannot be shared.
             FloatingPointError: if the loss is not finite; in every process alike.
+            MemoryError: if the memory of a device does not suffice; says what was asked for.
         """
-        inputs, targets, weights = weighted(batch)
-        shares = self._shares(keras.tree.map_structure(np.asarray, (inputs, targets, weights)))
-        loss = float(self._step(*shares))
+        arrays = keras.tree.map_structure(np.asarray, weighted(batch))
+        try:
+            loss = float(self._step(*self._shares(arrays)))
+        except tf.errors.ResourceExhaustedError:
+            loss = None
+        if loss is None:  # here, where the trace, some pages long, is no part of it
+            asked = f"{shapes(keras.tree.flatten(arrays[0]))} shared by {len(self)} replicas"
+            raise shortage(f"step {self.steps + 1}", self.model, asked, LOWER)
         if not math.isfinite(loss):
             raise FloatingPointError(f"the training loss is {loss} at step {self.steps}")
         return loss
@@ -206,6 +214,7 @@ def train_replicas(
             checkpoint is damaged or of a run with other settings.
         OSError: if the checkpoint cannot be written; known before the first step.
         FloatingPointError: if the loss is not finite.
+        MemoryError: if the memory of a device does not suffice; the checkpoint is kept.
     """
     report = report or (lambda **values: None)
     settings = {"steps": steps, "every": len(batches), **(settings or {})}

@@ -61,7 +61,7 @@ def main() -> None:
     except lost as error:
         send(error=f"another worker was lost ({type(error).__name__}); see what it says itself")
         status = LOST
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         send(error=f"{type(error).__name__}: {error}")
         status = 1
     except BaseException:
