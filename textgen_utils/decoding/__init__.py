@@ -1,6 +1,7 @@
 """Text from any language model: filters, sampling, search, and whole translations."""
 
 from textgen_utils.decoding.compiled import CompiledSampler
+from textgen_utils.decoding.compiled_beams import CompiledBeamSearch
 from textgen_utils.decoding.exact import Optimum, exact_search
 from textgen_utils.decoding.filtered import Filtered
 from textgen_utils.decoding.filters import nucleus, temperature, top_k
@@ -10,6 +11,7 @@ from textgen_utils.decoding.translation import translate
 
 __all__ = [
     "Beams",
+    "CompiledBeamSearch",
     "CompiledSampler",
     "Filtered",
     "Optimum",

@@ -57,6 +57,7 @@ class CompiledSampler:
         check_count(length, "length")
         check_count(batch_size, "batch_size")
         check_stop(stop, model.vocab_size)
+        checked_prompts(model, [], batch_size, length)
         self.model = model
         self.length = length
         self.batch_size = batch_size

@@ -101,4 +101,5 @@ def _read(model: LanguageModel, prefixes: list, batch_size: int) -> tuple[np.nda
     log_probs = to_numpy(log_probs)
     if np.isnan(log_probs).any():
         raise ValueError("the model returned NaN for a log-probability")
-    return log_probs, state
+    # Its rows will be taken one by one, which is slow with tensors.
+    return log_probs, keras.tree.map_structure(np.asarray, state)

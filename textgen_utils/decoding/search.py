@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+from keras import ops
 
 from textgen_utils.decoding.sampling import check_count
 from textgen_utils.models.base import LanguageModel, to_numpy
@@ -68,20 +70,46 @@ def beam_search(
         ValueError: if a number is out of range, `n` does not fit the model, the model cannot read
             `length` tokens, or it returns NaN.
     """
-    check_search(model, length, stop)
-    check_count(width, "width")
-    check_count(n, "n")
-    if not 0 <= alpha < np.inf:
-        raise ValueError(f"alpha must be at least 0 and finite, got {alpha}")
+    check_beams(model, length, width, stop, n, alpha)
+    state = model.initial_state(n)
+
+    def step(tokens: np.ndarray, parents: np.ndarray) -> Any:
+        nonlocal state
+        log_probs, state = model.step(tokens, _rows(state, parents))
+        return log_probs
+
+    # The model knows its texts by their order, and has one state for each at first.
+    state = _rows(state, np.repeat(np.arange(n), width))
+    return follow(step, model.boundary, length, n=n, width=width, stop=stop, alpha=alpha)
+
+
+def follow(
+    step: Callable[[np.ndarray, np.ndarray], Any],
+    boundary: int,
+    length: int,
+    *,
+    n: int,
+    width: int,
+    stop: int,
+    alpha: float,
+) -> Beams:
+    """Do the search of `beam_search` with any way to go on.
+
+    Args:
+        step: takes the token that each hypothesis reads and the row of its parent, ints,
+            (n * width,), and returns log p of the next tokens, (n * width, vocab), nats.
+        boundary: the token that is read first.
+        length, n, width, stop, alpha: see `beam_search`.
+
+    Raises:
+        ValueError: if a log p is NaN.
+    """
     search = _Search(n, width, length, stop, alpha)
-    state = _rows(model.initial_state(n), np.repeat(np.arange(n), width))
-    tokens = np.full(n * width, model.boundary, np.int32)
+    tokens, parents = np.full(n * width, boundary, np.int32), np.arange(n * width)
     for _ in range(length):
-        log_probs, state = model.step(tokens, state)
-        parents, tokens = search.extend(to_numpy(log_probs))
+        parents, tokens = search.extend(to_numpy(step(tokens, parents)))
         if search.decided():
             break
-        state = _rows(state, parents)
     return search.result()
 
 
@@ -175,9 +203,13 @@ class _Search:
 
 def _rows(state: State, rows: np.ndarray) -> State:
     """Return some rows of a state; what has no axes, such as a position, is that of all rows."""
-    return keras.tree.map_structure(
-        lambda part: np.asarray(part)[rows] if np.ndim(part) else part, state
-    )
+
+    def taken(part: Any) -> Any:
+        if not np.ndim(part):
+            return part
+        return part[rows] if isinstance(part, np.ndarray) else ops.take(part, rows, axis=0)
+
+    return keras.tree.map_structure(taken, state)
 
 
 def _largest(values: np.ndarray, k: int) -> np.ndarray:
@@ -202,3 +234,14 @@ def check_search(model: LanguageModel, length: int, stop: int) -> None:
         raise ValueError(f"stop must be one of {model.vocab_size} tokens, got {stop}")
     if model.max_context is not None and length > model.max_context:
         raise ValueError(f"the model reads at most {model.max_context} tokens, got {length}")
+
+
+def check_beams(
+    model: LanguageModel, length: int, width: int, stop: int, n: int, alpha: float
+) -> None:
+    """Raise ValueError unless these are settings of a beam search: see `beam_search`."""
+    check_search(model, length, stop)
+    check_count(width, "width")
+    check_count(n, "n")
+    if not 0 <= alpha < np.inf:
+        raise ValueError(f"alpha must be at least 0 and finite, got {alpha}")

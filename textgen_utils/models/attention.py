@@ -110,28 +110,6 @@ class CausalSelfAttention(layers.Layer):
         queries, keys, _ = self.split(x)
         return attention_weights(queries, keys, causal_mask(ops.shape(x)[1]))
 
-    def step(
-        self, x: Tensor, position: Tensor, keys: Tensor, values: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Read one position, given the keys and values of those before it.
-
-        Args:
-            x: floats, (batch, 1, width).
-            position: ints, (batch,): where x stands, from 0.
-            keys: (batch, heads, context, width / heads); only those before `position` matter.
-            values: the same shape.
-
-        Returns:
-            output, (batch, 1, width); keys and values, with those of x written at `position`.
-        """
-        query, key, value = self.split(x)
-        place = ops.arange(keys.shape[2])[None, None, :, None]  # (1, 1, context, 1)
-        position = position[:, None, None, None]
-        keys = ops.where(place == position, key, keys)
-        values = ops.where(place == position, value, values)
-        seen = ops.swapaxes(place <= position, 2, 3)  # (batch, 1, 1, context)
-        return self.merge(attention(query, keys, values, seen)[0]), keys, values
-
     def read(
         self, x: Tensor, position: Tensor, keys: Tensor, values: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:

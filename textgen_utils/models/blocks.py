@@ -105,7 +105,7 @@ class WriterBlock(layers.Layer):
         y = y + self.drop(mixed, training=training)
         return y + self.drop(self.perceptron(self.norm_3(y)), training=training)
 
-    def step(
+    def read(
         self,
         y: Tensor,
         position: Tensor,
@@ -113,8 +113,8 @@ class WriterBlock(layers.Layer):
         values: Tensor,
         source: tuple[Tensor, Tensor, Tensor],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Read one position: see `CausalSelfAttention.step`; `source`: keys, values and mask."""
-        mixed, keys, values = self.attention.step(self.norm_1(y), position, keys, values)
+        """Read positions in a row: see `CausalSelfAttention.read`; `source`: keys, values, mask."""
+        mixed, keys, values = self.attention.read(self.norm_1(y), position, keys, values)
         y = y + mixed
         y = y + self.cross.mix(self.norm_2(y), *source)
         return y + self.perceptron(self.norm_3(y)), keys, values

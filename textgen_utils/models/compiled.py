@@ -15,7 +15,10 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from textgen_utils.exhausted import is_exhausted, shapes, shortage
 from textgen_utils.losses import log_likelihood
+
+LOWER = "batch_size or the length of the texts"
 
 
 class Compiled:
@@ -34,9 +37,34 @@ class Compiled:
         if xla:
             self._model.jit_compile = True
 
-    def __call__(self, *inputs: np.ndarray) -> Any:
-        """Call the function with NumPy arrays and return NumPy arrays."""
-        return self._model.predict_on_batch(inputs)
+    def __call__(self, *inputs: Any) -> Any:
+        """Call the function with arrays or tensors and return NumPy arrays.
+
+        Raises:
+            MemoryError: if the device's memory does not suffice; says what was asked for.
+        """
+        return keras.tree.map_structure(ops.convert_to_numpy, self.tensors(*inputs))
+
+    def tensors(self, *inputs: Any) -> Any:
+        """Call the function; on TensorFlow the results stay tensors, for the next call to take up.
+
+        Raises:
+            MemoryError: see `__call__`.
+        """
+        try:
+            return self._called(inputs)
+        except Exception as error:
+            if not is_exhausted(error):
+                raise
+            asked = shapes(keras.tree.flatten(inputs))
+            scarce = shortage("scoring or generation", self._model.owner, asked, LOWER)
+        raise scarce  # here, where the trace, some pages long, is no part of it
+
+    def _called(self, inputs: tuple[Any, ...]) -> Any:
+        if keras.config.backend() != "tensorflow":
+            return self._model.predict_on_batch(inputs)
+        self._model.make_predict_function()
+        return self._model.predict_function([(inputs,)])
 
 
 class FunctionModel(keras.Model):

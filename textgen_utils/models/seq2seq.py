@@ -219,16 +219,16 @@ class Conditioned:
         return keras.tree.map_structure(lambda part: self._repeated(part, batch_size), self._begun)
 
     def step(self, tokens: ArrayLike, state: State) -> tuple[np.ndarray, State]:
-        """Read one token of each target: see `models.base.LanguageModel`. NumPy in and out.
+        """Read one token of each target: see `models.base.LanguageModel`. NumPy but for the state.
 
         Raises:
             ValueError: if an id is out of range, or `max_context` tokens were read before.
         """
         tokens = check_ids(tokens, self.vocab_size, ndim=1)
         if self.max_context is not None:
-            self._model.check_length(int(state[1][0].max()) + 1)
-        log_probs, new = self._step(tokens, *state)
-        return log_probs, (state[0], new)
+            self._model.check_length(int(np.max(state[1][0])) + 1)
+        log_probs, new = self._step.tensors(tokens, *state)
+        return ops.convert_to_numpy(log_probs), (state[0], new)
 
     def score(self, ids: ArrayLike) -> np.ndarray:
         """Return log p of every target token: see `models.base.LanguageModel`.

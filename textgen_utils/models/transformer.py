@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,20 +16,9 @@ from textgen_utils.runtime import split_seed
 
 Tensor = Any
 Seeds = list[int | None]
-
-
-class Cache(NamedTuple):
-    """What a Transformer remembers of the tokens that it has read.
-
-    Attributes:
-        position: the number of tokens read.
-        keys: floats, (batch, depth, heads, max_context, width / heads); zero where not yet read.
-        values: the same shape.
-    """
-
-    position: int
-    keys: np.ndarray
-    values: np.ndarray
+# The number of tokens read, then keys and values of the blocks, in turn: NumPy arrays or tensors,
+# (batch, heads, room, width / heads); what lies beyond the tokens read does not matter.
+Cache = list[Any]
 
 
 @keras.saving.register_keras_serializable(package="textgen_utils")
@@ -126,12 +115,11 @@ class GPT(keras.Model):
 
     def initial_state(self, batch_size: int) -> Cache:
         """Return an empty cache for `batch_size` texts."""
-        shape = (batch_size, self.depth, self.heads, self.max_context, self.width // self.heads)
-        empty = np.zeros(shape, self.compute_dtype)
-        return Cache(0, empty, empty)
+        shape = (batch_size, self.heads, self.max_context, self.width // self.heads)
+        return [0, *[np.zeros(shape, self.compute_dtype)] * (2 * self.depth)]
 
     def step(self, tokens: ArrayLike, state: Cache) -> tuple[np.ndarray, Cache]:
-        """Read one token of each text: see `models.base.LanguageModel`. NumPy in and out.
+        """Read one token of each text: see `models.base.LanguageModel`. NumPy but for the state.
 
         Raises:
             ValueError: if `max_context` tokens were read before.
@@ -139,37 +127,22 @@ class GPT(keras.Model):
         if "step" not in self._compiled:
             self._compiled["step"] = Compiled(self, self._step)
         tokens = check_ids(tokens, self.vocab_size, ndim=1)
-        self._check_length(state.position + 1)
-        position = np.full(len(tokens), state.position, np.int32)
-        log_probs, keys, values = self._compiled["step"](tokens, position, state.keys, state.values)
-        return log_probs, Cache(state.position + 1, keys, values)
+        self._check_length(state[0] + 1)
+        log_probs, *cache = self._compiled["step"].tensors(tokens, np.int32(state[0]), *state[1:])
+        return ops.convert_to_numpy(log_probs), [state[0] + 1, *cache]
 
-    def begin(self, batch_size: int, size: int) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Return the state before anything was read: see `models.base.TensorModel`.
-
-        Returns:
-            The number of tokens read, and keys and values of each block, (batch, heads, size,
-            width / heads).
-        """
+    def begin(self, batch_size: int, size: int) -> Cache:
+        """Return the state before anything was read: see `models.base.TensorModel`."""
         shape = (batch_size, self.heads, size, self.width // self.heads)
-        empty = [ops.zeros(shape, self.compute_dtype) for _ in self.blocks]
-        return ops.zeros((), "int32"), empty, empty
+        empty = [ops.zeros(shape, self.compute_dtype) for _ in range(2 * self.depth)]
+        return [ops.zeros((), "int32"), *empty]
 
-    def read(
-        self, ids: Tensor, count: Tensor, state: tuple[Tensor, list[Tensor], list[Tensor]]
-    ) -> tuple[Tensor, tuple[Tensor, list[Tensor], list[Tensor]]]:
+    def read(self, ids: Tensor, count: Tensor, state: Cache) -> tuple[Tensor, Cache]:
         """Read some tokens of each text at once: see `models.base.TensorModel`."""
-        position, keys, values = state
-        x = self.tokens(ids) + self.positions(position + ops.arange(ids.shape[1]))
-        new_keys, new_values = [], []
-        for block, key, value in zip(self.blocks, keys, values, strict=True):
-            x, key, value = block.read(x, position, key, value)
-            new_keys.append(key)
-            new_values.append(value)
-        last = ops.take(x, count - 1, axis=1)
-        return self._head(last), (position + count, new_keys, new_values)
+        x, cache = self._read(ids, *state)
+        return self._head(ops.take(x, count - 1, axis=1)), [state[0] + count, *cache]
 
-    def advance(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def advance(self, tokens: Tensor, state: Cache) -> tuple[Tensor, Cache]:
         """Read one token of each text: see `models.base.TensorModel`."""
         return self.read(tokens[:, None], 1, state)
 
@@ -224,15 +197,18 @@ class GPT(keras.Model):
     def _head(self, x: Tensor) -> Tensor:
         return ops.matmul(self.norm(x), ops.transpose(self.tokens.embeddings))
 
-    def _step(self, tokens: Tensor, position: Tensor, keys: Tensor, values: Tensor) -> list[Tensor]:
-        x = self.tokens(tokens[:, None]) + self.positions(position[:, None])  # (batch, 1, width)
-        new_keys, new_values = [], []
-        for i, block in enumerate(self.blocks):
-            x, key, value = block.step(x, position, keys[:, i], values[:, i])
-            new_keys.append(key)
-            new_values.append(value)
-        log_probs = ops.log_softmax(ops.cast(self._head(x)[:, 0], "float32"))
-        return [log_probs, ops.stack(new_keys, axis=1), ops.stack(new_values, axis=1)]
+    def _step(self, tokens: Tensor, position: Tensor, *cache: Tensor) -> list[Tensor]:
+        x, cache = self._read(tokens[:, None], position, *cache)
+        return [ops.log_softmax(ops.cast(self._head(x)[:, 0], "float32")), *cache]
+
+    def _read(self, ids: Tensor, position: Tensor, *cache: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the last vectors of tokens that stand from `position` on, and the cache."""
+        x = self.tokens(ids) + self.positions(position + ops.arange(ids.shape[1]))
+        new = []
+        for block, keys, values in zip(self.blocks, cache[::2], cache[1::2], strict=True):
+            x, *pair = block.read(x, position, keys, values)
+            new += pair
+        return x, new
 
     def _attention(self, ids: Tensor) -> Tensor:
         x, weights = self.embed(ids), []
@@ -288,13 +264,6 @@ class Block(layers.Layer):
         mixed = self.attention(self.norm_1(x), training=training)
         x = x + self.drop(mixed, training=training)
         return self._perceptron(x, training)
-
-    def step(
-        self, x: Tensor, position: Tensor, keys: Tensor, values: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Read one position: see `CausalSelfAttention.step`."""
-        mixed, keys, values = self.attention.step(self.norm_1(x), position, keys, values)
-        return self._perceptron(x + mixed, False), keys, values
 
     def read(
         self, x: Tensor, position: Tensor, keys: Tensor, values: Tensor

@@ -121,34 +121,32 @@ class TransformerSeq2Seq(Seq2Seq):
         """Return the source's keys and values of each block, and an empty cache.
 
         Returns:
-            fixed: keys and values, (batch, depth, heads, n, width / heads) each, and the mask.
-            state: position, ints (batch,), and keys and values of the target so far, each
-            (batch, depth, heads, max_context, width / heads).
+            fixed: keys and values of each block, (batch, heads, n, width / heads), and the mask.
+            state: position, ints (batch,), the same in all rows, and keys and values of the target
+            so far of each block, (batch, heads, max_context, width / heads).
         """
         outputs, mask = memory
         pairs = [block.cross.keys_values(outputs) for block in self.writers]
-        keys, values = (ops.stack(parts, axis=1) for parts in zip(*pairs, strict=True))
+        keys, values = (list(parts) for parts in zip(*pairs, strict=True))
         batch = ops.shape(outputs)[0]
-        shape = (batch, self.depth, self.heads, self.max_context, self.width // self.heads)
-        empty = ops.zeros(shape, self.compute_dtype)
+        shape = (batch, self.heads, self.max_context, self.width // self.heads)
+        empty = [ops.zeros(shape, self.compute_dtype) for _ in self.writers]
         return [keys, values, mask], [ops.zeros((batch,), "int32"), empty, empty]
 
     def advance(
         self, tokens: Tensor, fixed: list[Tensor], state: list[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
         """Read one target token each: see `Seq2Seq.advance`."""
-        source_keys, source_values, mask = fixed
-        position, keys, values = state
+        *sources, mask = fixed
+        position, *cache = state
         y = self.target_tokens(tokens[:, None]) * math.sqrt(self.width)
         y = self._placed(y, position[:, None])
         new_keys, new_values = [], []
-        for i, block in enumerate(self.writers):
-            looked_at = (source_keys[:, i], source_values[:, i], mask)
-            y, key, value = block.step(y, position, keys[:, i], values[:, i], looked_at)
+        for block, *looked_at, key, value in zip(self.writers, *sources, *cache, strict=True):
+            y, key, value = block.read(y, position[0], key, value, (*looked_at, mask))
             new_keys.append(key)
             new_values.append(value)
-        cache = [ops.stack(new_keys, axis=1), ops.stack(new_values, axis=1)]
-        return self._logits(y)[:, 0], [position + 1, *cache]
+        return self._logits(y)[:, 0], [position + 1, new_keys, new_values]
 
     def attention(self, sources: Any, targets: ArrayLike) -> np.ndarray:
         """Return what each target position looks at in the source, when its token is predicted.
