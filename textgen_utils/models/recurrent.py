@@ -125,12 +125,12 @@ class LSTMLanguageModel(keras.Model):
         return [np.zeros((batch_size, self.width), np.float32) for _ in range(2 * self.depth)]
 
     def step(self, tokens: ArrayLike, state: State) -> tuple[np.ndarray, State]:
-        """Read one token of each text: see `models.base.LanguageModel`. NumPy but for the state."""
+        """Read one token of each text: see `models.base.LanguageModel`. NumPy in and out."""
         if "step" not in self._compiled:
             self._compiled["step"] = Compiled(self, self._step)
         tokens = check_ids(tokens, self.vocab_size, ndim=1)
-        log_probs, *state = self._compiled["step"].tensors(tokens, *state)
-        return ops.convert_to_numpy(log_probs), state
+        log_probs, *state = self._compiled["step"](tokens, *state)
+        return log_probs, state
 
     def begin(self, batch_size: int, size: int) -> list[Any]:
         """Return the state before anything was read: see `models.base.TensorModel`."""
@@ -181,7 +181,7 @@ class LSTMLanguageModel(keras.Model):
 
     def vector(self, state: State) -> np.ndarray:
         """Return the last layer's hidden vector in a state, (batch, width)."""
-        return ops.convert_to_numpy(state[-2])
+        return state[-2]
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
