@@ -31,6 +31,7 @@ import numpy as np
 from benchmarks.clocked import Run, learn, seconds_to
 from benchmarks.turns import THREADS, command, peak_memory, quartiles
 from textgen_utils.corpora import shakespeare
+from textgen_utils.corpora.types import Corpus
 from textgen_utils.runtime import progress
 from textgen_utils.tokenizers import Characters
 
@@ -157,20 +158,27 @@ def measure(*, threads: int = 2, rounds: int = 3) -> dict[str, Any]:
     except OSError as error:
         part["missing"] = dict.fromkeys(MAKERS, f"Tiny Shakespeare is not there: {error}")
         return {**part, "curves": [], "seconds": time.perf_counter() - start}
+    runs, part["missing"] = take_turns(corpus, rounds, threads)
+    return {**part, **summary(runs), "seconds": time.perf_counter() - start}
+
+
+def take_turns(corpus: Corpus, rounds: int, threads: int) -> tuple[dict[str, list], dict[str, str]]:
+    """Return the runs by name, and why some are missing."""
     tokenizer = Characters.fit(corpus.train)
     ids, valid = (tokenizer.encode(text) for text in (corpus.train, corpus.valid))
     runs: dict[str, list[dict]] = {name: [] for name in MAKERS}
+    missing: dict[str, str] = {}
     turns = [(n, name) for n in range(rounds) for name in MAKERS if n < MAKERS[name][1]]
     for n, name in progress(turns, "runs"):
-        if name in part["missing"]:
+        if name in missing:
             continue
         maker, _, seed = MAKERS[name]
         task = (maker, ids, tokenizer.vocab_size, seed + n, windows(valid))
         try:
             runs[name].append(in_a_process(alone, *task, threads=threads))
         except ImportError as error:
-            part["missing"][name] = f"{type(error).__name__}: {error}"
-    return {**part, **summary(runs), "seconds": time.perf_counter() - start}
+            missing[name] = f"{type(error).__name__}: {error}"
+    return runs, missing
 
 
 def summary(runs: dict[str, list[dict]]) -> dict[str, Any]:
