@@ -77,6 +77,25 @@ def test_an_unknown_scale_is_refused(monkeypatch):
         runtime.setup(seed=1)
 
 
+@pytest.mark.parametrize(("asked", "policy"), [("", "float32"), ("mixed_bfloat16",) * 2])
+def test_the_environment_decides_the_precision(asked, policy):
+    code = (
+        "from textgen_utils import runtime; runtime.setup(seed=0); import keras\n"
+        "print(keras.config.dtype_policy().name); print(runtime.device_report())"
+    )
+    done = run(code, TEXTGEN_PRECISION=asked, TEXTGEN_SCALE="gpu")
+    assert done.returncode == 0, done.stderr
+    name, report = done.stdout.splitlines()
+    assert name == policy
+    assert report.endswith(f"scale gpu, {policy}")
+
+
+def test_an_unknown_precision_is_refused(monkeypatch):
+    monkeypatch.setenv("TEXTGEN_PRECISION", "int1")
+    with pytest.raises(ValueError, match=r"TEXTGEN_PRECISION must be one of .* got 'int1'"):
+        runtime.setup(seed=1)
+
+
 @pytest.mark.parametrize("devices", [["cpu:0"], ["cpu:0", "gpu:0"]])
 def test_without_it_the_devices_decide(monkeypatch, devices):
     monkeypatch.delenv("TEXTGEN_SCALE", raising=False)

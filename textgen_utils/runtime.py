@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 SCALES = ("cpu", "gpu")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 # Readable on a telephone, where a figure is shown at about half its size.
 FIGURE_STYLE = {
@@ -61,6 +62,11 @@ def setup(seed: int, *, deterministic: bool = False) -> None:
     On a CPU the same seed then gives the same bits in every run on the same machine, which the
     tests check on a model in training.
 
+    `TEXTGEN_PRECISION` names Keras's policy for the models that are made afterwards, float32 if it
+    is not set. With "mixed_bfloat16" weights and losses stay float32, and products are computed
+    with two to three digits: for long runs on a GPU, not for comparing a formula with a layer to
+    the sixth digit, as most notebooks do.
+
     Call it first, before anything imports Keras; a later call does the same, only the start-up
     noise of TensorFlow has then been printed already.
 
@@ -72,13 +78,16 @@ def setup(seed: int, *, deterministic: bool = False) -> None:
 
     Raises:
         ValueError: if `seed` is not an integer from 0 to 2**32 - 1, or `TEXTGEN_SCALE` is
-            neither "cpu" nor "gpu".
+            neither "cpu" nor "gpu", or `TEXTGEN_PRECISION` is not one of `PRECISIONS`.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f"seed must be an integer from 0 to 2**32 - 1, got {seed!r}")
     _requested_scale()
+    precision = _requested("TEXTGEN_PRECISION", PRECISIONS)
     keras = _import_keras_quietly()
     keras.utils.set_random_seed(seed)
+    if precision is not None:
+        keras.config.set_dtype_policy(precision)
     if deterministic and keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -139,10 +148,11 @@ def device_report() -> str:
     keras = _import_keras_quietly()
     backend = keras.config.backend()
     version = getattr(sys.modules.get(backend), "__version__", "")
-    devices = ", ".join(accelerators()) or platform.machine()
+    devices = ", ".join(accelerators()) or f"{platform.machine()} without an accelerator"
+    precision = keras.config.dtype_policy().name
     return (
         f"Keras {keras.version()} on {backend} {version}, Python {platform.python_version()}; "
-        f"{devices}, {cores()} CPU cores; scale {scale()}"
+        f"{devices}, {cores()} CPU cores; scale {scale()}, {precision}"
     )
 
 
@@ -174,9 +184,13 @@ def progress_bar(
 
 
 def _requested_scale() -> str | None:
-    requested = os.environ.get("TEXTGEN_SCALE") or None
-    if requested is not None and requested not in SCALES:
-        raise ValueError(f"TEXTGEN_SCALE must be one of {SCALES} or unset, got {requested!r}")
+    return _requested("TEXTGEN_SCALE", SCALES)
+
+
+def _requested(variable: str, accepted: tuple[str, ...]) -> str | None:
+    requested = os.environ.get(variable) or None
+    if requested is not None and requested not in accepted:
+        raise ValueError(f"{variable} must be one of {accepted} or unset, got {requested!r}")
     return requested
 
 
