@@ -63,7 +63,7 @@ def main() -> None:
         print(f"{found} is there")
         return
     try:
-        print(build(BIN, _quietly))
+        print(f"built {build(BIN, _quietly)}")
     except FileNotFoundError as error:
         print(f"lmplz was not built: there is no {error.filename}")
     except subprocess.CalledProcessError as error:
