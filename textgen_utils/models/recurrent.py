@@ -27,10 +27,11 @@ class LSTMLanguageModel(keras.Model):
     about 135,000 characters a second at width 128 and 50,000 at width 256. XLA (`jit_compile` in
     `training.train`) gave 1.1 to 1.5 times that, but a third of it at width 64; an unrolled loop
     gave the same and takes longer to compile, up to half a minute with XLA. A backward pass
-    written out, with each weight's gradient as one product over all times, was tried under XLA:
-    forwards and backwards through the layer (batch 64, 64 tokens) it took 40 ms for the 50 of
-    Keras's layer at width 256, but 22 for 23 at width 128, and without XLA it gained nothing; so
-    the layer is Keras's. PyTorch's takes about 40 and 11 ms.
+    written out, with each weight's gradient as one product over all times, was tried: under XLA
+    it took the layer forwards and backwards (batch 64, 64 tokens, the best of 30) in 40 ms for
+    the 50 of Keras's layer at width 256, but in 22 for 23 at width 128; without XLA it was a
+    tenth faster at width 256 and slower at 128. So the layer is Keras's. PyTorch's took about 40
+    and 11 ms on the same cores.
 
     Args:
         vocab_size: the number of tokens.
