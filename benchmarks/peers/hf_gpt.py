@@ -49,8 +49,8 @@ class HuggingFaceWriter:
             self.facts[name] = {**facts, "log_p": mean_log_p(logits(network, ids), ids)}
 
     def write(self, task: Task, seed: int) -> np.ndarray | None:
-        """Return the new tokens; compiled, none for one token: no step comes after the prompt."""
-        if self.compiled and task["new"] == 1:
+        """Return the new tokens; see `compilable`."""
+        if self.compiled and not compilable(task):
             return None
         read = torch.from_numpy(prompt(task)).long()
         torch.manual_seed(seed)
@@ -61,6 +61,15 @@ class HuggingFaceWriter:
                 generation_config=settings(task, self.compiled),
             )
         return ids[:, task["prompt"] :].numpy()
+
+
+def compilable(task: Task) -> bool:
+    """Return whether a task is compiled for.
+
+    Not one token after a prompt, since only steps after it are compiled; nor beams, since each
+    number of rows compiles anew, for longer than all others take for all.
+    """
+    return task["new"] > 1 and task["method"] != "beam"
 
 
 def settings(task: Task, compiled: bool) -> transformers.GenerationConfig:

@@ -87,10 +87,11 @@ def exact():
 def test_the_same_model_is_decoded_the_same_way(name, ours, exact):
     theirs = in_a_process(answers, name)
     check_model(theirs, ours)
-    for method in SEARCHES:
+    compiled = name == "Hugging Face, compiled"  # only the network is another, and few shapes
+    for method in ["greedy"] if compiled else SEARCHES:
         assert len(np.unique(ours[method])) > 2
         np.testing.assert_array_equal(theirs[method], ours[method])
-    if name != "Hugging Face, compiled":  # of which only the network is another
+    if not compiled:
         check_samples(np.bincount(theirs["samples"][:, 1], minlength=65), DRAWS * exact)
 
 
