@@ -43,7 +43,7 @@ class Compiled:
         Raises:
             MemoryError: if the device's memory does not suffice; says what was asked for.
         """
-        return keras.tree.map_structure(ops.convert_to_numpy, self.tensors(*inputs))
+        return self._called(self._model.predict_on_batch, inputs)
 
     def tensors(self, *inputs: Any) -> Any:
         """Call the function; on TensorFlow the results stay tensors, for the next call to take up.
@@ -51,20 +51,20 @@ class Compiled:
         Raises:
             MemoryError: see `__call__`.
         """
+        if keras.config.backend() != "tensorflow":
+            return self(*inputs)
+        self._model.make_predict_function()
+        return self._called(lambda x: self._model.predict_function([(x,)]), inputs)
+
+    def _called(self, function: Callable[[Any], Any], inputs: tuple[Any, ...]) -> Any:
         try:
-            return self._called(inputs)
+            return function(inputs)
         except Exception as error:
             if not is_exhausted(error):
                 raise
             asked = shapes(keras.tree.flatten(inputs))
             scarce = shortage("scoring or generation", self._model.owner, asked, LOWER)
         raise scarce  # here, where the trace, some pages long, is no part of it
-
-    def _called(self, inputs: tuple[Any, ...]) -> Any:
-        if keras.config.backend() != "tensorflow":
-            return self._model.predict_on_batch(inputs)
-        self._model.make_predict_function()
-        return self._model.predict_function([(inputs,)])
 
 
 class FunctionModel(keras.Model):
