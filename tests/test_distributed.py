@@ -137,6 +137,29 @@ def test_two_devices_of_one_process_take_the_steps_of_one():
     assert run.returncode == 0, run.stderr
 
 
+@pytest.fixture(scope="module")
+def on_one_device():
+    """The command's task, on one device: its curve."""
+    model, optimizer, batches, validate = TASK.build()
+    replicas = distributed.Replicas(default_strategy(), model, optimizer)
+    return distributed.train_replicas(replicas, batches, validate, steps=TASK.steps)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_the_command_gives_devices_of_one_process_the_losses_of_one(count, tmp_path, on_one_device):
+    assert main(["--logical-cpus", str(count), "--out", str(tmp_path), *OPTIONS]) == 0
+    curve = Curve.load(tmp_path / "curve.json")
+    assert curve.steps == on_one_device.steps
+    np.testing.assert_allclose(curve.train, on_one_device.train, atol=1e-4)
+    np.testing.assert_allclose(curve.valid, on_one_device.valid, atol=1e-4)
+
+
+def test_gpus_that_are_not_there_are_told_of(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert main(["--gpus", "2", "--out", str(tmp_path), *OPTIONS]) == 1
+    assert "2 GPUs were asked for, TensorFlow sees 0" in capfd.readouterr().err
+
+
 def test_a_killed_run_is_resumed_to_what_one_device_computes(tmp_path, capfd):
     numbers = {}
 
@@ -321,6 +344,9 @@ def test_addresses_that_are_none_are_refused(addresses):
     [
         (["--workers", "0"], "at least 1"),
         (["--workers", "3"], "a multiple of it; got 3 and 64"),
+        (["--gpus", "3"], "--gpus must be at least 1, and --batch-size a multiple of it; got 3"),
+        (["--gpus", "2", "--workers", "2"], "not allowed with"),
+        (["--logical-cpus", "0"], "--logical-cpus must be at least 1"),
         (["--workers", "2", "--cluster", "a:1"], "not allowed with"),
         (["--cluster", "a:1,b:2,c:3", "--index", "0"], "multiple of the 3 workers, got 64"),
         (["--cluster", "a:1,b:2"], "--cluster needs --index"),

@@ -1,4 +1,9 @@
-"""Train the translation of reviews with several processes, on this machine or on several.
+"""Train the translation of reviews with several GPUs or processes, on this machine or on several.
+
+    python -m textgen_utils.training.distributed --gpus 2 --out runs/reviews
+
+One process then gives each GPU its share of every batch. Without GPUs, `--logical-cpus 2` runs the
+same on parts of the CPU, and processes of their own, which speak over the network, are
 
     python -m textgen_utils.training.distributed --workers 2 --out runs/reviews
 
@@ -39,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         show = Progress(cluster, bar, task.steps)
         try:
             launch(
-                worker_command(options.out, task),
+                worker_command(options.out, task, _devices(options)),
                 cluster,
                 indices,
                 silence=options.silence,
@@ -56,10 +61,11 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def worker_command(out: Path, task: ReviewsTask) -> list[str]:
-    """Return what the launcher runs for each worker."""
+def worker_command(out: Path, task: ReviewsTask, devices: str | None = None) -> list[str]:
+    """Return what the launcher runs for each worker; `devices`: see `worker.work`."""
     module = "textgen_utils.training.distributed.worker"
-    return [sys.executable, "-m", module, str(out), json.dumps(task.settings)]
+    command = [sys.executable, "-m", module, str(out), json.dumps(task.settings)]
+    return command if devices is None else [*command, devices]
 
 
 class Progress:
@@ -98,6 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--workers", type=int, help="processes on this machine; default: 2")
+    where.add_argument("--gpus", type=int, help="GPUs of this machine, in one process")
+    where.add_argument("--logical-cpus", type=int, help="parts of the CPU, in one process")
     where.add_argument("--cluster", help="host:port of every worker, with commas between")
     parser.add_argument("--index", type=int, help="with --cluster: the worker to run here")
     parser.add_argument("--out", type=Path, required=True, help="folder for what is written")
@@ -111,6 +119,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _devices(options: argparse.Namespace) -> str | None:
+    """Return the devices of a single process, or None for workers."""
+    if options.gpus is not None:
+        return f"GPU:{options.gpus}"
+    return None if options.logical_cpus is None else f"CPU:{options.logical_cpus}"
+
+
 def _cluster(options: argparse.Namespace) -> tuple:
     """Return a context that gives the cluster, and the indices to run here."""
     if options.silence <= 0 or (options.threads is not None and options.threads < 1):
@@ -118,13 +133,16 @@ def _cluster(options: argparse.Namespace) -> tuple:
     if options.cluster is None:
         if options.index is not None:
             raise ValueError("--index says which worker of a --cluster this is; give both")
-        workers = 2 if options.workers is None else options.workers
-        if workers < 1 or options.batch_size % workers:
+        names = ("gpus", "logical_cpus", "workers")
+        name = next((n for n in names if getattr(options, n) is not None), "workers")
+        number = getattr(options, name)
+        number = 2 if number is None else number
+        if number < 1 or options.batch_size % number:
             raise ValueError(
-                "--workers must be at least 1, and --batch-size a multiple of it; got "
-                f"{workers} and {options.batch_size}"
+                f"--{name.replace('_', '-')} must be at least 1, and --batch-size a multiple of "
+                f"it; got {number} and {options.batch_size}"
             )
-        return Cluster.on_this_machine(workers), None
+        return Cluster.on_this_machine(number if name == "workers" else 1), None
     cluster = Cluster(tuple(options.cluster.split(",")))
     if options.index is None:
         raise ValueError("--cluster needs --index: which of the addresses is this machine?")

@@ -112,7 +112,7 @@ def _environment(cluster: Cluster, index: int, threads: int) -> dict[str, str]:
         "TF_GRPC_REUSE_PORT": "true",
         "no_grpc_proxy": hosts,
     }
-    if set(cluster.hosts) == {HERE}:
+    if len(cluster) > 1 and set(cluster.hosts) == {HERE}:
         # Processes that share a machine would each take all of its GPUs.
         mine["CUDA_VISIBLE_DEVICES"] = "-1"
     names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
