@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,19 @@ def test_kernel_gets_its_share_of_threads(tmp_path):
     path = write(tmp_path / "a.ipynb", ("threads", "import os; os.environ['OMP_NUM_THREADS']"))
     done = execute.execute(path, threads=3)
     assert done.notebook.cells[0].outputs[0].data["text/plain"] == "'3'"
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc")
+def test_peak_memory_of_the_kernel_is_recorded(tmp_path):
+    cells = ("small", "1"), ("large", "b = bytearray(300 * 2**20); del b")
+    small = execute.execute(write(tmp_path / "a.ipynb", cells[0]), threads=1)
+    large = execute.execute(write(tmp_path / "b.ipynb", *cells), threads=1)
+    assert 20 < small.memory < 300
+    assert 280 < large.memory - small.memory < 320
+
+
+def test_no_memory_is_told_of_a_process_that_is_not_there():
+    assert execute.peak_memory(2**22 + 1) is None
 
 
 def test_failing_cell_is_named_with_its_traceback(tmp_path):

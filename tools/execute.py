@@ -31,12 +31,16 @@ CELL_TIMEOUT = 600  # seconds
 
 @dataclass(frozen=True)
 class Done:
-    """How the execution of one notebook ended; `error` is empty if it went well."""
+    """How the execution of one notebook ended; `error` is empty if it went well.
+
+    `memory` is the most that its kernel held, MiB; None where the system does not tell.
+    """
 
     path: Path
     notebook: nbformat.NotebookNode
     seconds: float
     error: str = ""
+    memory: float | None = None
 
 
 def cores() -> int:
@@ -70,12 +74,28 @@ def kernel_environment(threads: int) -> dict[str, str]:
     return {**os.environ, **dict.fromkeys(names, str(threads))}
 
 
+def peak_memory(pid: int) -> float | None:
+    """Most memory that a running process has held so far, MiB; None where there is no /proc."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return None
+    found = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
+    return int(found[1]) / 1024 if found else None
+
+
 def execute(path: Path, threads: int, tick: Callable[[], object] = lambda: None) -> Done:
     """Run one notebook from top to bottom in a new kernel, in the notebook's folder."""
     notebook = notebooks.read(path)
     for cell in notebooks.code_cells(notebook):
         cell.outputs, cell.execution_count = [], None
     begun: list[str] = []
+    memory: list[float | None] = [None]
+
+    def executed(cell, cell_index, execute_reply):
+        memory.append(peak_memory(getattr(client.km.provisioner, "pid", 0)))  # while it runs
+        tick()
+
     client = NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT,
@@ -83,7 +103,7 @@ def execute(path: Path, threads: int, tick: Callable[[], object] = lambda: None)
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
         on_cell_execute=lambda cell, cell_index: begun.append(cell.id),
-        on_cell_executed=lambda cell, cell_index, execute_reply: tick(),
+        on_cell_executed=executed,
     )
     start, error = time.perf_counter(), ""
     try:
@@ -94,7 +114,7 @@ def execute(path: Path, threads: int, tick: Callable[[], object] = lambda: None)
         plain = re.sub(r"\x1b\[[0-9;]*m", "", str(problem))
         error = f"{short(path)}: {where} failed\n{plain}"
     seconds = time.perf_counter() - start
-    return Done(path, notebooks.normalise(notebook), seconds, error)
+    return Done(path, notebooks.normalise(notebook), seconds, error, memory[-1])
 
 
 def execute_all(paths: Iterable[Path], save: Callable[[Done], str]) -> list[str]:
@@ -147,7 +167,11 @@ def is_current(path: Path, environment: str) -> bool:
 def save_to_cache(done: Done, environment: str) -> str:
     """Keep an executed notebook under the key of what made it."""
     notebooks.write_if_changed(cached(done.path, ".ipynb"), notebooks.dumps(done.notebook).encode())
-    record = {"key": notebooks.key(done.notebook, environment), "seconds": round(done.seconds, 1)}
+    record = {
+        "key": notebooks.key(done.notebook, environment),
+        "seconds": round(done.seconds, 1),
+        "memory": done.memory,  # MiB
+    }
     notebooks.write_if_changed(cached(done.path, ".json"), json.dumps(record).encode())
     return ""
 
