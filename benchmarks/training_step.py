@@ -26,7 +26,7 @@ MODELS = {
     "LSTM 256": {**LSTM, "width": 256},
     "GPT 384": LARGE,
 }
-STEPS = {"GPT 128": 15, "LSTM 128": 15, "LSTM 256": 10, "GPT 384": 3}  # of a turn
+STEPS = {"GPT 128": 15, "LSTM 128": 15, "LSTM 256": 10, "GPT 384": 2}  # of a turn
 ROUNDS = {"GPT 384": 3}
 PROFILED = ("GPT 128", "LSTM 128")
 SQUARE = (1024, 1024, 1024)
@@ -50,8 +50,7 @@ def measure(
     Returns:
         What `turns.compete` does, and "settings"; "limits": operations of a step and the best
         rates; "profile": by model and competitor the seconds of each part of a step. Rows of
-        whole steps have "share", of the best rate, and "share_of_size", of the best rate of the
-        model's main product.
+        whole steps have "share", of the limit.
 
     Raises:
         ValueError: if two competitors do not compute the same.
@@ -65,8 +64,7 @@ def measure(
     for row in part["results"]:
         if row["task"].get("part") == "step":
             limit = limits["models"][row["task"]["model"]]
-            needed = limit["operations"] / row["seconds"][1]
-            row["share"], row["share_of_size"] = needed / limits["rate"], needed / limit["rate"]
+            row["share"] = limit["operations"] / limits["rate"] / row["seconds"][1]
     settings = {"threads": threads, "rounds": rounds, "models": models}
     return {
         "settings": settings,
@@ -84,7 +82,7 @@ def tasks(models: dict[str, Sizes]) -> list[Task]:
     for name in models:
         task = {"model": name, "steps": STEPS[name]}
         if name in PROFILED:
-            found += [{**task, "part": part, "rounds": 3} for part in ("forward", "gradients")]
+            found += [{**task, "part": part, "rounds": 2} for part in ("forward", "gradients")]
         found.append(
             {**task, "part": "step"} | ({"rounds": ROUNDS[name]} if name in ROUNDS else {})
         )
