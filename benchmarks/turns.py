@@ -73,7 +73,7 @@ def compete(
         so far, MiB.
 
     Raises:
-        RuntimeError: if a competitor fails, with its traceback.
+        RuntimeError: if a competitor fails, with its traceback; or the reference is missing.
         ValueError: if the reference is not among the makers.
     """
     if reference not in makers:
@@ -82,6 +82,8 @@ def compete(
     with _processes(makers, threads) as pipes:
         greetings = {name: _receive(name, pipe) for name, pipe in pipes.items()}
         missing, facts = _part(greetings, "missing"), _part(greetings, "facts")
+        if facts and reference not in facts:
+            raise RuntimeError(f"the reference {reference!r} is missing: {missing[reference]}")
         pipes = {name: pipe for name, pipe in pipes.items() if name in facts}
         turns = sum(1 + task.get("rounds", rounds) for task in tasks) * len(pipes)
         with progress_bar("turns", total=turns) as bar:

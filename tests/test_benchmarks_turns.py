@@ -78,6 +78,13 @@ def test_a_failure_is_told_with_its_traceback(tmp_path):
         turns.compete(failing, [], rounds=1, threads=1, reference="z")
 
 
+def test_without_the_reference_there_is_nothing_to_compare_with(tmp_path):
+    with pytest.raises(RuntimeError, match="'c' is missing: ImportError: No module named 'absent'"):
+        turns.compete(
+            {**makers(tmp_path / "diary"), "c": absent}, [], rounds=1, threads=1, reference="c"
+        )
+
+
 def test_the_environment_is_as_it_was(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
