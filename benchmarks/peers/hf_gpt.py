@@ -66,10 +66,12 @@ class HuggingFaceWriter:
 def compilable(task: Task) -> bool:
     """Return whether a task is compiled for.
 
-    Not one token after a prompt, since only steps after it are compiled; nor beams, since each
-    number of rows compiles anew, for longer than all others take for all.
+    Not one token after a prompt, since only steps after it are compiled. Nor beams or many texts
+    of a large model, since each number of rows compiles for ten seconds and more; the latter was
+    tried, and slower than without.
     """
-    return task["new"] > 1 and task["method"] != "beam"
+    many = task["size"] == "large" and task["batch"] > 1
+    return task["new"] > 1 and task["method"] != "beam" and not many
 
 
 def settings(task: Task, compiled: bool) -> transformers.GenerationConfig:
