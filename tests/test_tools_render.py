@@ -108,12 +108,12 @@ def test_every_public_module_has_a_page():
         parts = path.relative_to(render.ROOT).with_suffix("").parts
         parts = parts[:-1] if parts[-1] == "__init__" else parts
         if not any(part.startswith("_") for part in parts):
-            expected.add(f"reference/api/{'.'.join(parts)}.md")
+            expected.add(f"reference/api/{'.'.join(parts)}.rst")
     assert set(render.api_pages()) == expected
 
 
 def test_pages_of_modules_are_below_the_package_in_the_contents():
-    toc = render.site_toc(render.as_yaml(render.ROOT / "_toc.yml"), ["reference/api/a.md"])
+    toc = render.site_toc(render.as_yaml(render.ROOT / "_toc.yml"), ["reference/api/a.rst"])
     (chapter,) = [c for p in toc["parts"] for c in p["chapters"] if c["file"] == "reference/api"]
     assert chapter["sections"] == [{"file": "reference/api/a"}]
 

@@ -60,19 +60,23 @@ def public_modules(package: str = "textgen_utils") -> list[str]:
 
 
 def api_pages(package: str = "textgen_utils") -> dict[str, bytes]:
-    """A page for each public module, filled by autodoc from its docstrings; by path."""
+    """A page for each public module, filled by autodoc from its docstrings; by path.
+
+    Not Markdown with a block in reStructuredText: such a block keeps a reference to all that
+    Sphinx knows of the book, which is then written and read again with each of these pages.
+    """
     pages = {}
     for name in public_modules(package):
         title = name.removeprefix(f"{package}.")
-        text = f"# {title}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n"
-        text += "   :ignore-module-all:\n```\n"  # what a package re-exports is on its own page
-        pages[f"{API}/{name}.md"] = text.encode()
+        text = f"{title}\n{'=' * len(title)}\n\n.. automodule:: {name}\n   :members:\n"
+        text += "   :ignore-module-all:\n"  # what a package re-exports is on its own page
+        pages[f"{API}/{name}.rst"] = text.encode()
     return pages
 
 
 def site_toc(toc: dict, api: Iterable[str]) -> dict:
     """The table of contents that is built: the pages of the modules below the package's page."""
-    sections = [{"file": path.removesuffix(".md")} for path in api]
+    sections = [{"file": path.removesuffix(".rst")} for path in api]
     for part in toc["parts"]:
         part["chapters"] = [
             {**chapter, "sections": sections} if chapter["file"] == API else chapter
