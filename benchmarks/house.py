@@ -1,6 +1,6 @@
 """The book itself: how fast it starts, executes and builds, and what the site weighs.
 
-    python -m benchmarks.house [--threads 2] [--rounds 7] [--out FILE]
+    python -m benchmarks.house [--threads 2] [--rounds 4] [--out FILE]
 
 Start-up is that of fresh processes, in turns. Notebooks whose outputs are current are not executed
 again: their seconds are those of their last execution, beside as many others as there are cores.
@@ -46,7 +46,7 @@ sys.exit(render.build(out / "src", out))
 Row = dict[str, Any]
 
 
-def measure(*, threads: int = 2, rounds: int = 7) -> dict[str, Any]:
+def measure(*, threads: int = 2, rounds: int = 4) -> dict[str, Any]:
     """Measure start-up, notebooks, builds and the site.
 
     Args:
