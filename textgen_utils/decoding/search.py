@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from keras import ops
 
 from textgen_utils.decoding.sampling import check_count
 from textgen_utils.models.base import LanguageModel, to_numpy
@@ -203,13 +202,9 @@ class _Search:
 
 def _rows(state: State, rows: np.ndarray) -> State:
     """Return some rows of a state; what has no axes, such as a position, is that of all rows."""
-
-    def taken(part: Any) -> Any:
-        if not np.ndim(part):
-            return part
-        return part[rows] if isinstance(part, np.ndarray) else ops.take(part, rows, axis=0)
-
-    return keras.tree.map_structure(taken, state)
+    return keras.tree.map_structure(
+        lambda part: np.asarray(part)[rows] if np.ndim(part) else part, state
+    )
 
 
 def _largest(values: np.ndarray, k: int) -> np.ndarray:
