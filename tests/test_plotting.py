@@ -92,17 +92,17 @@ def test_bad_input_is_refused(call, message):
 
 def test_intervals_are_drawn_at_their_quartiles_and_labelled():
     ax = plotting.intervals(
-        {"ours": (1.0, 2.0, 3.0), "peer": (10.0, 10.0, 40.0)},
+        {"ours": (1.0, 2.0, 3.0), "peer": (10.0, 1234.5, 4000.0)},
         label="ms a step",
         colors={"ours": plotting.OURS},
         limit=0.5,
     )
     spreads, dots = ax.lines[0:4:2], ax.lines[1:4:2]
-    assert [list(line.get_xdata()) for line in spreads] == [[1, 3], [10, 40]]
-    assert [list(line.get_xdata()) for line in dots] == [[2], [10]]
+    assert [list(line.get_xdata()) for line in spreads] == [[1, 3], [10, 4000]]
+    assert [list(line.get_xdata()) for line in dots] == [[2], [1234.5]]
     assert [line.get_color() for line in dots] == [plotting.OURS, plotting.BASELINE]
     assert list(ax.lines[4].get_xdata()) == [0.5, 0.5]
-    assert [text.get_text() for text in ax.texts] == ["2", "10"]
+    assert [text.get_text() for text in ax.texts] == ["2", "1,234"]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["ours", "peer"]
     assert ax.get_xscale() == "log"
     assert ax.yaxis_inverted()

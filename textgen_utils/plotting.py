@@ -168,15 +168,21 @@ def intervals(
         low, middle, high = quartiles
         if not 0 < low <= middle <= high < np.inf:
             raise ValueError(f"{name!r} must have positive quartiles in order, got {quartiles}")
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
     ax = _axes(ax)
     ax.set_xscale("log")
+    wide = max(max(q) for q in values.values()) > 10 * min(min(q) for q in values.values())
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 3) if wide else (1, 2, 5), numticks=8))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}"))
     for place, (name, (low, middle, high)) in enumerate(values.items()):
         color = (colors or {}).get(name, BASELINE)
         marker = "o" if color == BASELINE else "D"
         ax.plot([low, high], [place, place], color=color, linewidth=3, solid_capstyle="butt")
         ax.plot([middle], [place], color=color, marker=marker, markersize=7)
         ax.annotate(
-            f"{middle:.3g}",
+            _plain(middle),
             (high, place),
             xytext=(7, 0),
             textcoords="offset points",
@@ -191,6 +197,11 @@ def intervals(
     if limit is not None:
         ax.axvline(limit, color=FLOOR, linestyle="--", linewidth=1.4)
     return ax
+
+
+def _plain(value: float) -> str:
+    """Three digits at least, without an exponent: 0.00123, 12.3, 1,234."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _axes(ax: Axes | None) -> Axes:
