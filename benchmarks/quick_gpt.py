@@ -70,6 +70,14 @@ class QuickGPT(GPT):
         """
         raise NotImplementedError("QuickGPT reads whole windows only")
 
+    def begin(self, batch_size: int, size: int) -> Any:
+        """Refuse, as `step` does.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("QuickGPT reads whole windows only")
+
 
 class QuickRun:
     """A run of the recipe on a text.

@@ -65,6 +65,8 @@ def test_a_position_is_told_the_characters_before_it_and_no_later_one():
     assert abs(difference[5:]).max(axis=1).min() > 0
     with pytest.raises(NotImplementedError, match="whole windows"):
         model.step(ids[:, 0], None)
+    with pytest.raises(NotImplementedError, match="whole windows"):
+        model.begin(2, 8)
 
 
 @as_recorded

@@ -62,7 +62,7 @@ class TensorModel(Protocol):
     """A language model in tensors, so that a whole search or sample can be compiled.
 
     Functions of tensors of the backend, with the model's weights at the time, without dropout. A
-    state may be any nest of tensors, each with the batch as its first axis or with none. A
+    state may be any nest of tensors, each with the batch as its first axis or with none.
 
     Attributes:
         vocab_size, boundary, max_context: as in `LanguageModel`.
