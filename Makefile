@@ -15,6 +15,7 @@ BIN := $(VENV)/bin
 # The libraries that the benchmarks compare with are large, and nothing else needs them.
 PEERS := VENV=.venv-peers LOCK=requirements-peers.lock
 
+# Modules are compiled when they are first imported: most of what is installed never is.
 # The environment is current if it was made from these contents; time stamps say nothing in a clone.
 STAMP := $(VENV)/installed-$(shell cat $(LOCK) pyproject.toml | cksum | tr ' ' -)
 
@@ -113,7 +114,7 @@ $(STAMP):
 	@test -n '$(PYTHON)' || { echo 'No Python 3.11, 3.12 or 3.13 with the module venv was found; name one: make PYTHON=/path/to/python3.12'; exit 1; }
 	@printf '== environment: %s from %s (once; some minutes)\n' '$(VENV)' '$(LOCK)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $(LOCK)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	rm -f $(VENV)/installed-*
 	touch $@
