@@ -26,7 +26,7 @@ from textgen_utils.files import write_atomically
 from tools import notebooks
 
 RECORD = notebooks.BOOK / "reference" / "records" / "gpu_plan.json"
-CELL, NOTEBOOK = 30, 120  # seconds
+CELL, NOTEBOOK = 60, 240  # seconds
 
 
 def main(arguments: list[str] | None = None) -> None:
