@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.clocked import Run, learn, seconds_to
-from benchmarks.turns import THREADS, command, peak_memory, quartiles
+from benchmarks.turns import THREADS, command, peak_memory, quartiles, threads_of_children
 from textgen_utils.corpora import shakespeare
 from textgen_utils.corpora.types import Corpus
 from textgen_utils.runtime import progress
@@ -203,14 +203,11 @@ def summary(runs: dict[str, list[dict]]) -> dict[str, Any]:
 
 def in_a_process(function: Callable, *arguments: Any, threads: int) -> Any:
     """Call a function in a new process with so many threads, and end the process."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ |= dict.fromkeys(THREADS, str(threads))
-    try:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            return pool.submit(function, *arguments).result()
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    with (
+        threads_of_children(threads),
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
+    ):
+        return pool.submit(function, *arguments).result()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -168,16 +168,15 @@ def _processes(makers: Makers, threads: int) -> Any:
     """Start a process for each competitor, one after the other, and end them all."""
     context = multiprocessing.get_context("spawn")
     pipes, workers = {}, []
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ |= dict.fromkeys(THREADS, str(threads))
     try:
-        for name, maker in makers.items():
-            pipes[name], theirs = context.Pipe()
-            worker = context.Process(target=_work, args=(maker, theirs), daemon=True)
-            worker.start()
-            theirs.close()  # so that the end of the process is seen as the end of the pipe
-            workers.append(worker)
-            pipes[name].poll(None)  # its making must not disturb the next one's
+        with threads_of_children(threads):
+            for name, maker in makers.items():
+                pipes[name], theirs = context.Pipe()
+                worker = context.Process(target=_work, args=(maker, theirs), daemon=True)
+                worker.start()
+                theirs.close()  # so that the end of the process is seen as the end of the pipe
+                workers.append(worker)
+                pipes[name].poll(None)  # its making must not disturb the next one's
         yield pipes
     finally:
         for pipe in pipes.values():
@@ -185,6 +184,16 @@ def _processes(makers: Makers, threads: int) -> Any:
         for worker in workers:
             worker.join(5)
             worker.terminate()
+
+
+@contextmanager
+def threads_of_children(threads: int) -> Iterator[None]:
+    """Let processes that are started meanwhile use so many threads."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ |= dict.fromkeys(THREADS, str(threads))
+    try:
+        yield
+    finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 

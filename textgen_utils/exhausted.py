@@ -6,6 +6,7 @@ operations. They are recognised here by name and message, so that neither need b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ def shortage(doing: str, model: Any, asked: str, lower: str) -> MemoryError:
         asked: the sizes, such as "batch_size 64".
         lower: what to make smaller.
     """
-    parameters = sum(_size(weight.shape) for weight in model.weights)
+    parameters = sum(math.prod(weight.shape) for weight in model.weights)
     policy = getattr(getattr(model, "dtype_policy", None), "name", "float32")
     return MemoryError(
         f"there is not enough memory for {doing} of {type(model).__name__} with {parameters:,} "
@@ -62,10 +63,3 @@ def _is_of_a_library(error: BaseException) -> bool:
         return True
     from_library = kind.__module__.split(".")[0] in LIBRARIES
     return from_library and any(sign in str(error) for sign in SIGNS)
-
-
-def _size(shape: Sequence[int]) -> int:
-    size = 1
-    for n in shape:
-        size *= int(n)
-    return size
